@@ -1,0 +1,190 @@
+//! The server's process: its start, its cores, its CPU time.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Signal};
+use rustix::thread::CpuSet;
+use tempfile::TempDir;
+
+use crate::Error;
+use crate::args::Args;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-room");
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const STOPPED_WITHIN: Duration = Duration::from_secs(15);
+
+/// A server of our own, or one that runs already.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pid: Option<u32>,
+    own: Option<(Child, TempDir)>,
+}
+
+impl Server {
+    /// Starts the program and waits until it is ready, or takes the one that `args` names.
+    pub(crate) fn start(args: &Args) -> Result<Self, Error> {
+        if let Some(address) = args.url {
+            wait_until_ready(address)?;
+            return Ok(Self {
+                address,
+                pid: args.pid,
+                own: None,
+            });
+        }
+        let folder = tempfile::tempdir()?;
+        // A child has the cores of the thread that starts it.
+        pin(&args.server_cores)?;
+        let connections = args.viewers + args.publishers + 100;
+        let mut child = Command::new(PROGRAM)
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--max-connections",
+                &connections.to_string(),
+            ])
+            .args(&args.further)
+            .current_dir(folder.path())
+            .env_remove("RUST_LOG")
+            .env("CHAT_ROOM_LOG_LEVEL", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{PROGRAM}: {error}"))?;
+        pin(&args.client_cores)?;
+        let lines = BufReader::new(child.stdout.take().ok_or("stdout is piped")?).lines();
+        let mut server = Self {
+            address: ([127, 0, 0, 1], 0).into(),
+            pid: Some(child.id()),
+            own: Some((child, folder)),
+        };
+        server.address = listening(lines)?;
+        wait_until_ready(server.address)?;
+        Ok(server)
+    }
+
+    /// The CPU time of all threads so far, where the process is known.
+    pub(crate) fn cpu(&self) -> Option<Duration> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid?)).ok()?;
+        let nanoseconds = threads.filter_map(|thread| {
+            // "time on the CPU in ns, time waiting in ns, timeslices": proc(5), schedstat.
+            let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        });
+        Some(Duration::from_nanos(nanoseconds.sum()))
+    }
+
+    /// The memory the process has, in bytes.
+    pub(crate) fn resident(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+    }
+
+    /// Stops a server of our own; an error if it does not end well.
+    pub(crate) fn stop(mut self) -> Result<(), Error> {
+        let Some((child, _)) = &mut self.own else {
+            return Ok(());
+        };
+        rustix::process::kill_process(Pid::from_child(child), Signal::TERM)?;
+        let start = Instant::now();
+        while start.elapsed() < STOPPED_WITHIN {
+            if let Some(status) = child.try_wait()? {
+                return if status.success() {
+                    Ok(())
+                } else {
+                    Err(format!("the server ended with {status}").into())
+                };
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(format!("the server did not stop within {STOPPED_WITHIN:?}").into())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some((child, _)) = &mut self.own {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Allows as many open files as the system does: the server inherits it.
+pub(crate) fn raise_open_files(wanted: usize) -> Result<(), Error> {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    rustix::process::setrlimit(Resource::Nofile, limit)?;
+    match limit.maximum {
+        Some(most) if most < wanted as u64 => {
+            Err(format!("{wanted} open files are needed, {most} are allowed").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Keeps this thread, and those it starts from now on, on `cores`; on all cores again if there are none.
+fn pin(cores: &[usize]) -> Result<(), Error> {
+    let mut set = CpuSet::new();
+    let all: Vec<usize> = (0..CpuSet::MAX_CPU).collect();
+    for &core in if cores.is_empty() { &all[..] } else { cores } {
+        if core >= CpuSet::MAX_CPU {
+            return Err(format!("there is no core {core}").into());
+        }
+        set.set(core);
+    }
+    rustix::thread::sched_setaffinity(None, &set)
+        .map_err(|error| format!("cores {cores:?}: {error}").into())
+}
+
+/// The address in the program's line on stdout. Reads on in a thread, for nobody must wait for a full pipe.
+fn listening(
+    lines: impl Iterator<Item = std::io::Result<String>> + Send + 'static,
+) -> Result<SocketAddr, Error> {
+    let (found, address) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                let _ = found.send(address.trim().trim_end_matches('/').parse());
+            }
+        }
+    });
+    let waited = address.recv_timeout(READY_WITHIN);
+    Ok(waited.map_err(|_| format!("{PROGRAM} did not say where it listens"))??)
+}
+
+fn wait_until_ready(address: SocketAddr) -> Result<(), Error> {
+    let start = Instant::now();
+    loop {
+        let said = ready(address);
+        match said {
+            Ok(line) if line.contains(" 200 ") => return Ok(()),
+            said if start.elapsed() > READY_WITHIN => {
+                return Err(format!(
+                    "http://{address}/readyz is not 200 within {READY_WITHIN:?}: {said:?}"
+                )
+                .into());
+            }
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// The status line of `/readyz`.
+fn ready(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    write!(
+        stream,
+        "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut head = [0; 64];
+    let length = stream.read(&mut head)?;
+    Ok(String::from_utf8_lossy(&head[..length]).into_owned())
+}

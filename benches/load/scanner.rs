@@ -1,0 +1,167 @@
+//! Reads frames from the server as they come, in pieces of any size, and keeps nothing of them but the stamps.
+
+use crate::args::Encoding;
+use crate::stamp::{LENGTH, MARK, Stamp};
+
+/// What a viewer learns from its bytes.
+pub(crate) enum Event<'a> {
+    /// A message.
+    Message(Stamp),
+    /// A ping, to be answered.
+    Ping(&'a [u8]),
+    /// The server's goodbye, with its code.
+    Close(Option<u16>),
+    /// Not what a server may send.
+    Nonsense,
+}
+
+/// Where a viewer is in its bytes.
+pub(crate) struct Scanner {
+    encoding: Encoding,
+    /// The frame's head as far as it came; complete when `remaining` is known.
+    head: [u8; 10],
+    head_length: usize,
+    /// What the frame still has; `None` within the head.
+    remaining: Option<u64>,
+    /// A stamp as far as it came.
+    stamp: [u8; LENGTH],
+    stamp_length: usize,
+    /// Whether the rest of the frame is of no interest.
+    skipping: bool,
+    /// The payload of a control frame.
+    control: [u8; 125],
+    control_length: usize,
+    /// How many frames came to their end.
+    pub(crate) frames: u64,
+}
+
+impl Scanner {
+    pub(crate) fn new(encoding: Encoding) -> Self {
+        Self {
+            encoding,
+            head: [0; 10],
+            head_length: 0,
+            remaining: None,
+            stamp: [0; LENGTH],
+            stamp_length: 0,
+            skipping: false,
+            control: [0; 125],
+            control_length: 0,
+            frames: 0,
+        }
+    }
+
+    /// Takes some more bytes and says what they meant.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Event<'_>)) {
+        while !bytes.is_empty() {
+            let Some(remaining) = self.remaining else {
+                bytes = self.feed_head(bytes, &mut tell);
+                continue;
+            };
+            let here = usize::try_from(remaining)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
+            let (payload, rest) = bytes.split_at(here);
+            if self.is_control() {
+                self.feed_control(payload);
+            } else {
+                self.feed_data(payload, &mut tell);
+            }
+            bytes = rest;
+            let remaining = remaining - here as u64;
+            self.remaining = Some(remaining);
+            if remaining == 0 {
+                self.end(&mut tell);
+            }
+        }
+    }
+
+    fn opcode(&self) -> u8 {
+        self.head[0] & 0x0f
+    }
+
+    fn is_control(&self) -> bool {
+        self.opcode() >= 8
+    }
+
+    fn feed_head<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(Event<'_>)) -> &'a [u8] {
+        let mut taken = 0;
+        for &byte in bytes {
+            self.head[self.head_length] = byte;
+            self.head_length += 1;
+            taken += 1;
+            if let Some(length) = head_says(&self.head[..self.head_length]) {
+                if self.is_control() && length > 125 || self.head[1] & 0x80 != 0 {
+                    tell(Event::Nonsense);
+                }
+                self.remaining = Some(length);
+                self.skipping = false;
+                self.stamp_length = 0;
+                self.control_length = 0;
+                if length == 0 {
+                    self.end(tell);
+                }
+                break;
+            }
+        }
+        &bytes[taken..]
+    }
+
+    fn feed_control(&mut self, payload: &[u8]) {
+        let room = &mut self.control[self.control_length..];
+        let taken = payload.len().min(room.len());
+        room[..taken].copy_from_slice(&payload[..taken]);
+        self.control_length += taken;
+    }
+
+    fn feed_data(&mut self, mut payload: &[u8], tell: &mut impl FnMut(Event<'_>)) {
+        while !self.skipping && !payload.is_empty() {
+            if self.stamp_length == 0 {
+                let Some(mark) = payload.iter().position(|&byte| byte == MARK) else {
+                    return;
+                };
+                payload = &payload[mark..];
+            }
+            let taken = (LENGTH - self.stamp_length).min(payload.len());
+            self.stamp[self.stamp_length..self.stamp_length + taken]
+                .copy_from_slice(&payload[..taken]);
+            self.stamp_length += taken;
+            payload = &payload[taken..];
+            if self.stamp_length == LENGTH {
+                self.stamp_length = 0;
+                tell(Stamp::decode(&self.stamp).map_or(Event::Nonsense, Event::Message));
+                // A plain frame is one message; one of chat-room.v1 may hold more.
+                self.skipping = self.encoding == Encoding::Plain;
+            }
+        }
+    }
+
+    fn end(&mut self, tell: &mut impl FnMut(Event<'_>)) {
+        self.frames += 1;
+        let control = &self.control[..self.control_length];
+        match self.opcode() {
+            8 => tell(Event::Close(
+                control.first_chunk().map(|code| u16::from_be_bytes(*code)),
+            )),
+            9 => tell(Event::Ping(control)),
+            _ => {}
+        }
+        self.remaining = None;
+        self.head_length = 0;
+    }
+}
+
+/// The length of the payload, once the head is complete.
+fn head_says(head: &[u8]) -> Option<u64> {
+    match head.get(1)? & 0x7f {
+        126 => head
+            .get(2..)?
+            .first_chunk()
+            .map(|length| u64::from(u16::from_be_bytes(*length))),
+        127 => head
+            .get(2..)?
+            .first_chunk()
+            .map(|length| u64::from_be_bytes(*length)),
+        small => Some(u64::from(small)),
+    }
+}

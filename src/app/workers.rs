@@ -1,0 +1,209 @@
+//! The workers: threads that serve connections and sweep viewers, each with a runtime of its own.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use futures_util::future::{join_all, select_all};
+use tokio::runtime;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Instant, sleep};
+use tracing::error;
+
+use super::Health;
+use crate::connection::Connections;
+use crate::fanout::{self, Worker};
+use crate::http::{self, Listener, Phase, Places, Ports, Role, Service, Viewer};
+use crate::log::{Log, News};
+use crate::producer::Publisher;
+use crate::telemetry::Metrics;
+
+/// RFC 6455, section 7.4.1: going away.
+const GOING_AWAY: u16 = 1001;
+/// Viewers that are sent away in a second, by all workers together: they all come back somewhere.
+const LEAVING_PER_SECOND: f64 = 500.0;
+/// How long viewers have to answer that they are sent away.
+const LEAVE_WITHIN: Duration = Duration::from_secs(6);
+/// How often it is looked whether they are gone.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Connections that the operations' own listener takes.
+const OPERATORS: usize = 64;
+
+/// What all workers share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) config: Arc<http::Config>,
+    pub(super) log: Arc<Log>,
+    pub(super) publisher: Publisher,
+    pub(super) health: Arc<Health>,
+    pub(super) metrics: Metrics,
+    pub(super) places: Places,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) lag_limit: usize,
+    pub(super) drain: Duration,
+}
+
+/// The running threads.
+pub(super) struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    ends: Vec<oneshot::Receiver<()>>,
+}
+
+impl Workers {
+    /// Starts a worker for each listener; the first also serves the operations' listener.
+    pub(super) fn start(
+        shared: &Shared,
+        listeners: Vec<Listener>,
+        mut operations: Option<Listener>,
+        news: Vec<News>,
+    ) -> io::Result<Self> {
+        let mut started = Self {
+            threads: Vec::new(),
+            ends: Vec::new(),
+        };
+        let count = listeners.len();
+        let role = match operations {
+            Some(_) => Role::Chat,
+            None => Role::All,
+        };
+        for (index, (listener, news)) in listeners.into_iter().zip(news).enumerate() {
+            let seat = Seat {
+                index,
+                count,
+                listener,
+                role,
+                operations: operations.take(),
+                news,
+                shared: shared.clone(),
+            };
+            let runtime = runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let (end, ended) = oneshot::channel();
+            let thread = thread::Builder::new().name(format!("worker-{index}"));
+            started.threads.push(thread.spawn(move || {
+                LocalSet::new().block_on(&runtime, seat.work());
+                // Dropped without being sent if the thread panics: seen as a failure.
+                let _ = end.send(());
+            })?);
+            started.ends.push(ended);
+        }
+        Ok(started)
+    }
+
+    /// Waits until a worker ends although nobody asked it to.
+    pub(super) async fn failure(&mut self) {
+        let _ = select_all(&mut self.ends).await;
+    }
+
+    /// Waits until all have ended.
+    pub(super) async fn ended(self) {
+        join_all(self.ends).await;
+        for thread in self.threads {
+            if thread.join().is_err() {
+                error!("a worker has failed");
+            }
+        }
+    }
+}
+
+/// One worker, before it has begun.
+struct Seat {
+    index: usize,
+    count: usize,
+    listener: Listener,
+    role: Role,
+    operations: Option<Listener>,
+    news: News,
+    shared: Shared,
+}
+
+impl Seat {
+    async fn work(self) {
+        let Shared {
+            config,
+            log,
+            places,
+            phase,
+            lag_limit,
+            drain,
+            ..
+        } = self.shared.clone();
+        let limits = fanout::Config {
+            lag_limit: lag_limit as u64,
+        };
+        let worker = Worker::new(self.index, log, limits);
+        let ports = self.ports(&worker);
+        let sweeping = spawn_local(worker.clone().run(self.news));
+
+        let service = Service::new(config.clone(), self.role, ports.clone());
+        let chat = spawn_local(http::serve(self.listener, service, places, phase.clone()));
+        let operations = self.operations.map(|listener| {
+            let service = Service::new(config, Role::Operations, ports);
+            let places = Places::new(OPERATORS);
+            spawn_local(http::serve(listener, service, places, phase.clone()))
+        });
+
+        let mut phase = phase;
+        // An error means that nobody is left who could say so: the end as well.
+        let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+        let over = spread(worker.viewers(), self.count).min(drain);
+        worker.close_all(GOING_AWAY, over).await;
+        for task in [Some(chat), operations].into_iter().flatten() {
+            if let Ok(Err(error)) = task.await {
+                error!(%error, "cannot serve");
+            }
+        }
+        // Whoever came in meanwhile with a request that was under way.
+        worker.close_all(GOING_AWAY, Duration::ZERO).await;
+        let limit = Instant::now() + LEAVE_WITHIN;
+        while worker.viewers() > 0 && Instant::now() < limit {
+            sleep(LOOK_EVERY).await;
+        }
+        sweeping.abort();
+    }
+
+    fn ports(&self, worker: &Rc<Worker>) -> Ports {
+        let connections = Connections::new(worker.clone());
+        let health = self.shared.health.clone();
+        let metrics = self.shared.metrics.clone();
+        let log = self.shared.log.clone();
+        Ports {
+            publisher: self.shared.publisher.clone(),
+            ready: Arc::new(move || health.state()),
+            metrics: Arc::new(move || metrics.render()),
+            admit: Rc::new(move |room| log.admits(room)),
+            join: Rc::new(move |viewer| {
+                let Viewer {
+                    tcp,
+                    leftover,
+                    request,
+                    permit,
+                } = viewer;
+                let connections = connections.clone();
+                Box::pin(connections.serve(tcp, leftover, request, Box::new(permit)))
+            }),
+        }
+    }
+}
+
+/// Over how long a worker's viewers are sent away.
+fn spread(viewers: usize, workers: usize) -> Duration {
+    let viewers = u32::try_from(viewers.saturating_mul(workers)).unwrap_or(u32::MAX);
+    Duration::from_secs_f64(f64::from(viewers) / LEAVING_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_viewers_are_sent_away_at_once_and_many_evenly() {
+        assert_eq!(spread(0, 4), Duration::ZERO);
+        assert_eq!(spread(1, 1), Duration::from_millis(2));
+        assert_eq!(spread(25_000, 2), Duration::from_secs(100));
+    }
+}

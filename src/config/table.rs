@@ -1,0 +1,306 @@
+//! The one table of settings: help, README and the check for unknown keys are made from it.
+
+use std::fmt::Write;
+
+/// A setting as people see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its key in the file; also its flag (`--key`) and, in capitals, its environment variable.
+    pub key: &'static str,
+    /// What stands for its value in the help.
+    pub value: &'static str,
+    /// What holds where nothing is set.
+    pub default: Fallback,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// What holds where nothing is set.
+#[derive(Clone, Copy, Debug)]
+pub enum Fallback {
+    /// This value, written as a person would write it.
+    Value(&'static str),
+    /// Nothing, or something that depends on other things; in words.
+    Words(&'static str),
+}
+
+impl Fallback {
+    /// As help and README show it.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Value(text) | Self::Words(text) => text,
+        }
+    }
+}
+
+impl Setting {
+    /// Its environment variable.
+    pub fn env(&self) -> String {
+        super::env_name(self.key)
+    }
+}
+
+const fn row(
+    key: &'static str,
+    value: &'static str,
+    default: Fallback,
+    help: &'static str,
+) -> Setting {
+    Setting {
+        key,
+        value,
+        default,
+        help,
+    }
+}
+
+use Fallback::{Value, Words};
+
+/// All settings, in the order in which help and README show them.
+pub const SETTINGS: &[Setting] = &[
+    row(
+        "listen",
+        "ADDRESS",
+        Value("127.0.0.1:8080"),
+        "where the page, the API and the WebSocket are served",
+    ),
+    row(
+        "metrics-listen",
+        "ADDRESS",
+        Words("same as listen"),
+        "a separate address for /metrics, /livez and /readyz",
+    ),
+    row(
+        "kinesis",
+        "KIND",
+        Value("embedded"),
+        "which Kinesis: embedded or aws",
+    ),
+    row(
+        "stream",
+        "NAME",
+        Value("messages"),
+        "the stream's name; created by itself when embedded",
+    ),
+    row(
+        "region",
+        "REGION",
+        Words("the SDK's own rules"),
+        "the AWS region, for aws",
+    ),
+    row(
+        "endpoint-url",
+        "URL",
+        Words("the SDK's own rules"),
+        "another endpoint than AWS' own, for aws",
+    ),
+    row(
+        "consumer-name",
+        "NAME",
+        Words("chat-room-, host name, random"),
+        "the name under which this instance registers as a consumer",
+    ),
+    row(
+        "consumer",
+        "KIND",
+        Value("auto"),
+        "how the stream is read: enhanced, polling, or auto (enhanced; polling where no registration can be had)",
+    ),
+    row(
+        "start",
+        "POINT",
+        Words("trim-horizon embedded, 15m aws"),
+        "where reading begins: trim-horizon, latest, or how far back, such as 15m",
+    ),
+    row(
+        "history",
+        "MESSAGES",
+        Value("100"),
+        "messages replayed to a newcomer",
+    ),
+    row(
+        "resume-window",
+        "DURATION",
+        Value("2m"),
+        "how far back a viewer can resume",
+    ),
+    row(
+        "log-memory",
+        "SIZE",
+        Value("256MiB"),
+        "memory for the messages of all rooms together; above it the oldest of the largest rooms go first",
+    ),
+    row(
+        "max-rooms",
+        "ROOMS",
+        Value("10000"),
+        "rooms kept at most; the longest idle one without viewers makes place",
+    ),
+    row(
+        "lag-limit",
+        "SIZE",
+        Value("1MiB"),
+        "how far a viewer may fall behind before it is disconnected",
+    ),
+    row(
+        "allowed-origins",
+        "ORIGINS",
+        Words("none: the page's own origin only"),
+        "further origins whose pages may publish, view and frame the page; separated by commas, or an array in the file",
+    ),
+    row(
+        "max-connections",
+        "CONNECTIONS",
+        Value("100000"),
+        "connections at most; above it clients get 503",
+    ),
+    row(
+        "max-body",
+        "SIZE",
+        Value("16KiB"),
+        "the longest body of a POST",
+    ),
+    row(
+        "header-timeout",
+        "DURATION",
+        Value("10s"),
+        "how long a client may take to send a request's head, or its body, and stay idle between requests",
+    ),
+    row(
+        "publish-queue",
+        "SIZE",
+        Value("32MiB"),
+        "messages waiting for the stream at most; above it publishers get 503",
+    ),
+    row(
+        "publish-timeout",
+        "DURATION",
+        Value("10s"),
+        "how long a publisher waits for the stream before it gets 503",
+    ),
+    row(
+        "workers",
+        "THREADS",
+        Words("one per core"),
+        "threads that serve connections",
+    ),
+    row(
+        "ready-timeout",
+        "DURATION",
+        Value("60s"),
+        "how long /readyz waits at most for a shard that makes no progress",
+    ),
+    row(
+        "drain",
+        "DURATION",
+        Value("30s"),
+        "how long viewers are sent away for at a stop, at most",
+    ),
+    row(
+        "drain-delay",
+        "DURATION",
+        Value("0s"),
+        "how long everything is still served after the signal to stop",
+    ),
+    row(
+        "flush",
+        "DURATION",
+        Value("5s"),
+        "how long a stop may write to the stream what is queued, at most",
+    ),
+    row(
+        "embedded-listen",
+        "ADDRESS",
+        Words("off"),
+        "serve the embedded Kinesis to other clients on this address",
+    ),
+    row(
+        "embedded-shards",
+        "SHARDS",
+        Value("1"),
+        "shards of the embedded stream at its creation",
+    ),
+    row(
+        "embedded-memory",
+        "SIZE",
+        Value("256MiB"),
+        "memory for the embedded stream's records; above it the oldest go",
+    ),
+    row(
+        "embedded-tls-cert",
+        "FILE",
+        Words("off"),
+        "certificate chain (PEM) with which the embedded Kinesis is served over https",
+    ),
+    row(
+        "embedded-tls-key",
+        "FILE",
+        Words("off"),
+        "key (PEM) of that certificate",
+    ),
+    row(
+        "embedded-faults",
+        "FILE",
+        Words("off"),
+        "make the embedded Kinesis go wrong by the rules in this file, and by those sent to /faults (docs/FAULTS.md)",
+    ),
+    row(
+        "log-format",
+        "FORMAT",
+        Value("text"),
+        "log lines as text or json",
+    ),
+    row(
+        "log-level",
+        "FILTER",
+        Value("info"),
+        "error, warn, info, debug or trace, also by module: info,chat_room::http=debug",
+    ),
+];
+
+/// The setting with this key.
+pub(super) fn setting(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// The README's table of settings, in Markdown.
+pub fn settings_table() -> String {
+    let mut table = String::from("| flag | default | meaning |\n| --- | --- | --- |\n");
+    for Setting {
+        key, default, help, ..
+    } in SETTINGS
+    {
+        let default = match default {
+            Value(text) => format!("`{text}`"),
+            Words(text) => (*text).to_owned(),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "| `--{key}` | {default} | {help} |");
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_unique_and_kebab_case() {
+        for (index, setting) in SETTINGS.iter().enumerate() {
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+            assert!(setting.key.bytes().all(plain), "{}", setting.key);
+            let again = SETTINGS[..index]
+                .iter()
+                .any(|other| other.key == setting.key);
+            assert!(!again, "{} stands twice", setting.key);
+        }
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_setting() {
+        let table = settings_table();
+        assert_eq!(table.lines().count(), SETTINGS.len() + 2);
+        assert!(table.contains("| `--listen` | `127.0.0.1:8080` |"));
+        assert!(!table.contains("||"));
+    }
+}

@@ -1,0 +1,148 @@
+//! The errors of the service, as its model names them.
+
+use std::fmt;
+
+use http::StatusCode;
+
+/// An error answer: its kind is what a client's code sees, the message is for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}: {message}")]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::ResourceNotFound, message)
+    }
+
+    pub(super) fn in_use(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::ResourceInUse, message)
+    }
+
+    pub(super) fn invalid_argument(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidArgument, message)
+    }
+
+    pub(super) fn limit_exceeded(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::LimitExceeded, message)
+    }
+
+    pub(super) fn validation(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Validation, message)
+    }
+
+    /// What kind of error this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The text for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+/// The error types of the service model that this service answers with, and the three every JSON 1.1 service has
+/// (`SerializationException`, `UnknownOperationException`, `ValidationException`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The call asked for a permission check only, and would have been allowed.
+    DryRunOperation,
+    /// The shard iterator is too old.
+    ExpiredIterator,
+    /// The next token is too old.
+    ExpiredNextToken,
+    /// The service itself failed.
+    InternalFailure,
+    /// A parameter exceeds its restrictions, is not supported, or can't be used.
+    InvalidArgument,
+    /// A limit of the service was reached.
+    LimitExceeded,
+    /// The resource is not available for this operation now.
+    ResourceInUse,
+    /// The resource could not be found.
+    ResourceNotFound,
+    /// The key that encrypts the stream may not be used by the caller.
+    KmsAccessDenied,
+    /// The key that encrypts the stream is disabled.
+    KmsDisabled,
+    /// The key that encrypts the stream is in a state in which it cannot be used.
+    KmsInvalidState,
+    /// There is no such key.
+    KmsNotFound,
+    /// The account has no access to the key service.
+    KmsOptInRequired,
+    /// The key service was called too often.
+    KmsThrottling,
+    /// The rate of a shard, or of an operation on one, was exceeded.
+    ProvisionedThroughputExceeded,
+    /// The request's body could not be read.
+    Serialization,
+    /// The service has no such operation.
+    UnknownOperation,
+    /// A member breaks a constraint of the service model.
+    Validation,
+}
+
+impl ErrorKind {
+    /// Those that can end a subscription.
+    /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShardEventStream.html>
+    pub(super) const IN_STREAM: [Self; 9] = [
+        Self::InternalFailure,
+        Self::KmsAccessDenied,
+        Self::KmsDisabled,
+        Self::KmsInvalidState,
+        Self::KmsNotFound,
+        Self::KmsOptInRequired,
+        Self::KmsThrottling,
+        Self::ResourceInUse,
+        Self::ResourceNotFound,
+    ];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DryRunOperation => "DryRunOperationException",
+            Self::ExpiredIterator => "ExpiredIteratorException",
+            Self::ExpiredNextToken => "ExpiredNextTokenException",
+            Self::InternalFailure => "InternalFailureException",
+            Self::InvalidArgument => "InvalidArgumentException",
+            Self::KmsAccessDenied => "KMSAccessDeniedException",
+            Self::KmsDisabled => "KMSDisabledException",
+            Self::KmsInvalidState => "KMSInvalidStateException",
+            Self::KmsNotFound => "KMSNotFoundException",
+            Self::KmsOptInRequired => "KMSOptInRequired",
+            Self::KmsThrottling => "KMSThrottlingException",
+            Self::LimitExceeded => "LimitExceededException",
+            Self::ProvisionedThroughputExceeded => "ProvisionedThroughputExceededException",
+            Self::ResourceInUse => "ResourceInUseException",
+            Self::ResourceNotFound => "ResourceNotFoundException",
+            Self::Serialization => "SerializationException",
+            Self::UnknownOperation => "UnknownOperationException",
+            Self::Validation => "ValidationException",
+        }
+    }
+
+    /// The HTTP status: 400 for whatever the caller can mend.
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::InternalFailure => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,38 @@
+//! Registered consumers of a stream.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::subscription::SubscriptionId;
+use crate::embedded::clock::Now;
+
+/// A registered consumer.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub(crate) name: Arc<str>,
+    /// Holds the second of creation, so that a name registered again is another consumer.
+    pub(crate) arn: Arc<str>,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) created: u64,
+    /// The second in the ARN.
+    pub(super) second: u64,
+    /// Steady time from which on it can subscribe.
+    pub(super) active_at: u64,
+    /// The latest successful subscription to each shard, by the shard's number.
+    pub(super) leases: HashMap<u32, Lease>,
+}
+
+/// A successful subscription, live or not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lease {
+    pub(super) id: SubscriptionId,
+    /// Steady time.
+    pub(super) since: u64,
+}
+
+impl Consumer {
+    /// Whether it can subscribe, or is still in CREATING.
+    pub(crate) fn is_active(&self, now: Now) -> bool {
+        now.steady >= self.active_at
+    }
+}

@@ -1,0 +1,182 @@
+//! Writing and reading records.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::sequence::Sequence;
+use super::shard::{Record, Shard, Start};
+use super::subscription::{ChildShard, children};
+use super::{Store, Stream, shard_number};
+use crate::embedded::Error;
+use crate::embedded::clock::Now;
+
+/// The most data and keys in one answer to GetRecords.
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>
+const READ_BYTES: usize = 10 * 1024 * 1024;
+
+/// A record to be written.
+#[derive(Debug)]
+pub(crate) struct Put {
+    /// Where it belongs: the MD5 of its partition key, or its explicit hash key.
+    pub(crate) hash: u128,
+    pub(crate) partition_key: Box<str>,
+    pub(crate) data: Bytes,
+}
+
+/// Where a record was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) shard: Arc<str>,
+    pub(crate) sequence: Sequence,
+}
+
+/// A place in a shard, as a shard iterator holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) stream_uid: u64,
+    pub(crate) shard: u32,
+    pub(crate) next: u64,
+}
+
+/// The answer to one GetRecords.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) records: Vec<Arc<Record>>,
+    /// None at the end of a closed shard.
+    pub(crate) next: Option<Cursor>,
+    pub(crate) millis_behind: u64,
+    /// Only at the end of a closed shard.
+    pub(crate) children: Vec<ChildShard>,
+}
+
+impl Store {
+    /// Writes records, all or none, in their order.
+    pub(crate) fn put(
+        &mut self,
+        name: &str,
+        records: Vec<Put>,
+        now: Now,
+    ) -> Result<Vec<Stored>, Error> {
+        self.settle(name, now);
+        let account = &self.config.account;
+        let stream = self
+            .streams
+            .get_mut(name)
+            .filter(|stream| stream.is_usable());
+        let stream = stream.ok_or_else(|| {
+            Error::not_found(format!("Stream {name} under account {account} not found."))
+        })?;
+        for record in &records {
+            let size = record.data.len() + record.partition_key.len();
+            if size > stream.max_record {
+                let limit = stream.max_record;
+                let text = format!(
+                    "A record of {size} bytes, partition key included, exceeds the stream's limit of {limit} bytes."
+                );
+                return Err(Error::invalid_argument(text));
+            }
+        }
+        let stream_name = Arc::clone(&stream.name);
+        let mut stored = Vec::with_capacity(records.len());
+        for record in records {
+            // The open shards cover the hash space, so every hash has its owner.
+            let owner = stream.owner(record.hash);
+            let shard = owner.ok_or_else(|| {
+                Error::in_use(format!("Stream {stream_name} has no shard for the record."))
+            })?;
+            self.last_order += 1;
+            let is_first = shard.oldest().is_none();
+            let record = shard.append(record.partition_key, record.data, self.last_order, now);
+            let sequence = record.sequence;
+            self.ledger
+                .add(&stream_name, record.sequence.shard(), record, is_first);
+            self.subscriptions.wake(&shard.subscribers);
+            stored.push(Stored {
+                shard: Arc::clone(&shard.id),
+                sequence,
+            });
+        }
+        self.trim_to_bound();
+        Ok(stored)
+    }
+
+    /// Drops the oldest records of all until the memory bound holds.
+    fn trim_to_bound(&mut self) {
+        while self.ledger.kept() > self.config.memory {
+            let Some((name, number)) = self.ledger.oldest() else {
+                return;
+            };
+            let shard = self
+                .streams
+                .get_mut(&name)
+                .and_then(|stream| stream.shards.get_mut(&number));
+            let Some(shard) = shard else { return };
+            self.ledger.trim(shard);
+        }
+    }
+
+    /// A place to read from.
+    pub(crate) fn locate(
+        &mut self,
+        name: &str,
+        shard: &str,
+        start: Start,
+        now: Now,
+    ) -> Result<Cursor, Error> {
+        let account = self.config.account.clone();
+        let stream = self.stream(name, now)?;
+        let found = self::shard(stream, shard, &account)?;
+        Ok(Cursor {
+            stream_uid: stream.uid,
+            shard: found.number,
+            next: found.locate(start, now)?,
+        })
+    }
+
+    /// Records from a place on, at most `count`.
+    pub(crate) fn read(
+        &mut self,
+        name: &str,
+        from: Cursor,
+        count: usize,
+        now: Now,
+    ) -> Result<Batch, Error> {
+        let account = self.config.account.clone();
+        let stream = self.stream(name, now)?;
+        let shard = stream
+            .shards
+            .get(&from.shard)
+            .filter(|_| stream.uid == from.stream_uid && stream.is_usable());
+        let shard = shard.ok_or_else(|| missing(&super::shard_id(from.shard), name, &account))?;
+        let slice = shard.read(from.next, count, READ_BYTES);
+        let ended = shard.closed.is_some() && slice.next == shard.end();
+        Ok(Batch {
+            millis_behind: shard.millis_behind(slice.next, now),
+            children: if ended {
+                children(stream, shard)
+            } else {
+                Vec::new()
+            },
+            next: (!ended).then_some(Cursor {
+                next: slice.next,
+                ..from
+            }),
+            records: slice.records,
+        })
+    }
+}
+
+/// A shard by its id, open or closed.
+pub(super) fn shard<'a>(stream: &'a Stream, id: &str, account: &str) -> Result<&'a Shard, Error> {
+    let shard = shard_number(id)
+        .and_then(|number| stream.shards.get(&number))
+        .filter(|_| stream.is_usable());
+    shard.ok_or_else(|| missing(id, &stream.name, account))
+}
+
+fn missing(id: &str, stream: &str, account: &str) -> Error {
+    Error::not_found(format!(
+        "Shard {id} in stream {stream} under account {account} does not exist"
+    ))
+}

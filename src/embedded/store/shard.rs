@@ -1,0 +1,287 @@
+//! A shard: its place in the hash space and in its family, and its records.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::hash::HashRange;
+use super::sequence::{MAX_INDEX, Sequence};
+use super::subscription::SubscriptionId;
+use crate::embedded::Error;
+use crate::embedded::clock::Now;
+
+/// What a record costs beside its data and key: its own fields, its allocation and its place in the shard.
+const RECORD_OVERHEAD: usize = 128;
+
+/// A stored record. Shared, so that reading one copies nothing.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) sequence: Sequence,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) arrival: u64,
+    pub(crate) partition_key: Box<str>,
+    pub(crate) data: Bytes,
+    /// Counts all records of the store: the smaller, the older.
+    pub(crate) order: u64,
+}
+
+impl Record {
+    pub(super) fn cost(&self) -> usize {
+        self.data.len() + self.partition_key.len() + RECORD_OVERHEAD
+    }
+}
+
+/// Where reading a shard begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    TrimHorizon,
+    Latest,
+    At(Sequence),
+    After(Sequence),
+    /// Milliseconds since the Unix epoch.
+    Timestamp(u64),
+}
+
+/// Consecutive records of a shard, and where the next read goes on.
+#[derive(Debug)]
+pub(super) struct Slice {
+    pub(super) records: Vec<Arc<Record>>,
+    pub(super) next: u64,
+}
+
+/// How a shard ended.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    /// Milliseconds since the Unix epoch.
+    pub(crate) at: u64,
+    pub(crate) ending: Sequence,
+    pub(crate) children: Vec<u32>,
+}
+
+/// One shard of a stream.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) number: u32,
+    pub(crate) id: Arc<str>,
+    /// The parent, and for a merged shard the adjacent parent.
+    pub(crate) parents: Vec<u32>,
+    pub(crate) range: HashRange,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) created: u64,
+    /// The second in this shard's sequence numbers. Never one of a parent's.
+    pub(super) second: u64,
+    pub(crate) closed: Option<Closed>,
+    pub(super) subscribers: Vec<SubscriptionId>,
+    records: VecDeque<Arc<Record>>,
+    /// Index of the first kept record; of the next one where none is kept. Indices begin at 1.
+    first: u64,
+    /// Sequence number of the last record that was trimmed; the starting one where none was.
+    trimmed: Sequence,
+    last_arrival: u64,
+}
+
+impl Shard {
+    pub(super) fn new(
+        number: u32,
+        parents: Vec<u32>,
+        range: HashRange,
+        second: u64,
+        now: Now,
+    ) -> Self {
+        Self {
+            number,
+            id: id(number).into(),
+            parents,
+            range,
+            created: now.wall,
+            second,
+            closed: None,
+            subscribers: Vec::new(),
+            records: VecDeque::new(),
+            first: 1,
+            trimmed: Sequence::new(second, number, 0, second),
+            last_arrival: now.wall,
+        }
+    }
+
+    pub(crate) fn starting(&self) -> Sequence {
+        Sequence::new(self.second, self.number, 0, self.second)
+    }
+
+    pub(super) fn close(&mut self, children: Vec<u32>, now: Now) {
+        let ending = Sequence::new(self.second, self.number, MAX_INDEX, now.wall / 1000);
+        self.closed = Some(Closed {
+            at: now.wall,
+            ending,
+            children,
+        });
+    }
+
+    /// Index of the record that will come next.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.records.len() as u64
+    }
+
+    /// The oldest kept record.
+    pub(super) fn oldest(&self) -> Option<&Arc<Record>> {
+        self.records.front()
+    }
+
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.records.iter().map(|record| record.cost()).sum()
+    }
+
+    pub(super) fn append(
+        &mut self,
+        partition_key: Box<str>,
+        data: Bytes,
+        order: u64,
+        now: Now,
+    ) -> &Record {
+        // Arrival times never run backwards within a shard, though a machine's clock may.
+        self.last_arrival = self.last_arrival.max(now.wall);
+        let record = Arc::new(Record {
+            sequence: Sequence::new(
+                self.second,
+                self.number,
+                self.end(),
+                self.last_arrival / 1000,
+            ),
+            arrival: self.last_arrival,
+            partition_key,
+            data,
+            order,
+        });
+        self.records.push_back_mut(record)
+    }
+
+    /// Drops the oldest record and returns what it cost.
+    pub(super) fn trim_oldest(&mut self) -> usize {
+        let Some(record) = self.records.pop_front() else {
+            return 0;
+        };
+        self.first += 1;
+        self.trimmed = record.sequence;
+        record.cost()
+    }
+
+    /// Records from index `next` on; what was trimmed is skipped. At most `count`, and no more than fit into `bytes` of
+    /// data and keys, but at least one if there is any.
+    pub(super) fn read(&self, next: u64, count: usize, bytes: usize) -> Slice {
+        let start = next.clamp(self.first, self.end());
+        let skip = usize::try_from(start - self.first).unwrap_or(usize::MAX);
+        let mut records = Vec::new();
+        let mut size = 0;
+        for record in self
+            .records
+            .range(skip.min(self.records.len())..)
+            .take(count)
+        {
+            size += record.data.len() + record.partition_key.len();
+            if size > bytes && !records.is_empty() {
+                break;
+            }
+            records.push(Arc::clone(record));
+        }
+        let next = start + records.len() as u64;
+        Slice { records, next }
+    }
+
+    /// How far a reader who will read index `next` next is behind the tip.
+    pub(super) fn millis_behind(&self, next: u64, now: Now) -> u64 {
+        let unread = next.max(self.first) - self.first;
+        let unread = usize::try_from(unread)
+            .ok()
+            .and_then(|unread| self.records.get(unread));
+        unread.map_or(0, |record| now.wall.saturating_sub(record.arrival))
+    }
+
+    /// A sequence number after which index `next` comes: a checkpoint, also where no record was read yet.
+    pub(super) fn continuation(&self, next: u64) -> Sequence {
+        let read = next.clamp(self.first, self.end()) - self.first;
+        let last_read = usize::try_from(read)
+            .ok()
+            .and_then(|read| read.checked_sub(1))
+            .and_then(|last| self.records.get(last));
+        last_read.map_or(self.trimmed, |record| record.sequence)
+    }
+
+    /// The index at which a read begins.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` when the sequence number was never given by this shard, or the timestamp lies in the future.
+    pub(super) fn locate(&self, start: Start, now: Now) -> Result<u64, Error> {
+        match start {
+            Start::TrimHorizon => Ok(self.first),
+            Start::Latest => Ok(self.end()),
+            Start::At(sequence) => {
+                self.check(sequence)?;
+                Ok(self.first
+                    + self
+                        .records
+                        .partition_point(|record| record.sequence < sequence)
+                        as u64)
+            }
+            Start::After(sequence) => {
+                self.check(sequence)?;
+                Ok(self.first
+                    + self
+                        .records
+                        .partition_point(|record| record.sequence <= sequence)
+                        as u64)
+            }
+            Start::Timestamp(time) => {
+                if time > now.wall.saturating_add(CLOCK_SKEW) {
+                    return Err(Error::invalid_argument(format!(
+                        "The timestamp {time} cannot be greater than the current timestamp in milliseconds, {}",
+                        now.wall
+                    )));
+                }
+                Ok(
+                    self.first
+                        + self.records.partition_point(|record| record.arrival < time) as u64,
+                )
+            }
+        }
+    }
+
+    fn check(&self, sequence: Sequence) -> Result<(), Error> {
+        if sequence.shard() != self.number {
+            return Err(Error::invalid_argument(format!(
+                "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard with {}",
+                id(sequence.shard()),
+                self.id
+            )));
+        }
+        let given = self.starting() <= sequence
+            && match &self.closed {
+                Some(closed) => sequence <= closed.ending,
+                None => sequence <= self.continuation(u64::MAX),
+            };
+        if sequence.shard_second() == self.second && given {
+            return Ok(());
+        }
+        Err(Error::invalid_argument(format!(
+            "StartingSequenceNumber {sequence} used on shard {} is invalid because it did not come from this stream.",
+            self.id
+        )))
+    }
+}
+
+/// How far a client's clock may run ahead of ours before its `AT_TIMESTAMP` counts as a time in the future.
+const CLOCK_SKEW: u64 = 2_000;
+
+/// A shard's name.
+pub(crate) fn id(number: u32) -> String {
+    format!("shardId-{number:012}")
+}
+
+/// The number in a shard's name.
+pub(crate) fn number(id: &str) -> Option<u32> {
+    let digits = id.strip_prefix("shardId-")?;
+    (digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
+}

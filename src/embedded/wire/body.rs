@@ -1,0 +1,233 @@
+//! The two kinds of answers: whole, and a stream of events made as its client takes them.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::task::coop;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::events;
+use super::faulty::Broken;
+use super::line::{Fate, Line};
+use crate::embedded::Service;
+use crate::embedded::faults::{Fault, Moment, Subject};
+use crate::embedded::operations::Operation;
+use crate::embedded::operations::consumers::Subscribed;
+use crate::embedded::store::{Event, Step, SubscriptionId};
+
+/// An answer's body.
+#[derive(Debug)]
+pub(super) enum Body {
+    Whole(Option<Bytes>),
+    Events(EventBody),
+}
+
+impl Body {
+    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Events(events) => Pin::new(events).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Self::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// The body of a SubscribeToShard answer.
+///
+/// It holds nothing but the subscription's name: each frame is made when the client's side asks for one, so a client
+/// that does not read costs no memory. Dropping it ends the subscription.
+pub(super) struct EventBody {
+    service: Service,
+    id: SubscriptionId,
+    state: State,
+    timer: Option<Pin<Box<Sleep>>>,
+    subject: Subject,
+    line: Arc<Line>,
+    /// A frame that is delivered a second time.
+    again: Option<Bytes>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Opening,
+    Running,
+    /// Says nothing more, by a fault.
+    Silent,
+    Ended,
+}
+
+impl EventBody {
+    pub(super) fn new(service: Service, subscribed: Subscribed, line: Arc<Line>) -> Self {
+        let subject = Subject {
+            operation: Some(Operation::SubscribeToShard),
+            stream: Some(subscribed.stream),
+            shard: Some(subscribed.shard),
+            consumer: Some(subscribed.consumer),
+            resumes: false,
+        };
+        Self {
+            service,
+            id: subscribed.id,
+            subject,
+            line,
+            again: None,
+            state: State::Opening,
+            timer: None,
+        }
+    }
+
+    /// Whether nothing is to be done before `due`. The timer is only set anew when it has rung or would ring too late:
+    /// a deadline that moves on with every event costs nothing.
+    fn poll_timer(&mut self, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if timer.deadline() > due || timer.is_elapsed() {
+            timer.as_mut().reset(due);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= due {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(due);
+        }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        match self.state {
+            State::Opening => {
+                self.state = State::Running;
+                return Poll::Ready(Some(Ok(events::initial_response())));
+            }
+            State::Running => {}
+            State::Silent => return Poll::Pending,
+            State::Ended => return Poll::Ready(None),
+        }
+        // A backlog is always ready: without this its reader would never let other tasks of its thread run.
+        let progress = ready!(coop::poll_proceed(cx));
+        if let Some(again) = self.again.take() {
+            progress.made_progress();
+            return Poll::Ready(Some(Ok(again)));
+        }
+        loop {
+            match self.service.next_step(self.id, cx.waker()) {
+                Step::Event(event) => {
+                    progress.made_progress();
+                    return self.deliver(event);
+                }
+                Step::End(error) => {
+                    progress.made_progress();
+                    self.state = State::Ended;
+                    return Poll::Ready(error.as_ref().map(events::exception).map(Ok));
+                }
+                Step::Wait(until) => {
+                    let due = self.service.instant(until);
+                    ready!(self.poll_timer(due, cx));
+                }
+            }
+        }
+    }
+}
+
+impl EventBody {
+    /// Delivers an event, unless a fault strikes it.
+    fn deliver(&mut self, event: Event) -> Poll<Option<Result<Bytes, Broken>>> {
+        let board = self.service.board();
+        let moment = Moment::Event {
+            of: &self.subject,
+            has_records: !event.records.is_empty(),
+        };
+        let Some(rule) = board.at(moment).pop() else {
+            return Poll::Ready(Some(Ok(events::event(event))));
+        };
+        let fate = match rule.fault {
+            Fault::GoAway => Some(Fate::GoingAway(rule.delay())),
+            Fault::BlackHole => Some(Fate::BlackHoled(rule.delay())),
+            _ => None,
+        };
+        // A connection that was struck before is not struck again.
+        if fate.is_none_or(|fate| self.line.strike(fate)) {
+            board.occurred(&rule);
+        }
+        match rule.fault {
+            Fault::Silent | Fault::BlackHole => {
+                self.state = State::Silent;
+                Poll::Pending
+            }
+            Fault::EarlyEnd => {
+                self.state = State::Ended;
+                Poll::Ready(None)
+            }
+            Fault::Exception => {
+                self.state = State::Ended;
+                Poll::Ready(Some(Ok(events::exception(&rule.exception()))))
+            }
+            Fault::StreamReset => {
+                self.state = State::Ended;
+                Poll::Ready(Some(Err(Broken::Stream)))
+            }
+            Fault::Duplicate => {
+                let frame = events::event(event);
+                self.again = Some(frame.clone());
+                Poll::Ready(Some(Ok(frame)))
+            }
+            _ => Poll::Ready(Some(Ok(events::event(event)))),
+        }
+    }
+}
+
+impl http_body::Body for EventBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.get_mut()
+            .poll_bytes(cx)
+            .map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)))
+    }
+}
+
+impl fmt::Debug for EventBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventBody")
+            .field("id", &self.id)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for EventBody {
+    fn drop(&mut self) {
+        self.service.unsubscribe(self.id);
+    }
+}

@@ -1,0 +1,359 @@
+//! Fan-out: workers, each with its own viewers, sweeping new frames to their sockets.
+//!
+//! # What
+//! A worker lives on one thread and shares nothing but the log. For each room that it has viewers
+//! in it keeps one cursor; a viewer that is not behind has no state but its socket.
+//!
+//! # How
+//! The log names rooms with something new; the worker *sweeps* each: the new batches as one slice,
+//! one non-blocking write a viewer. Whose socket is full gets a cursor of its own and a task that
+//! lives until it has caught up.
+//!
+//! # Limits
+//! A viewer more than `lag_limit` bytes behind that does not come nearer for two seconds is closed
+//! with 4000, or dropped if its socket does not even take that within 5 s; one whose socket takes
+//! nothing for a minute is dropped; and while the log is over its memory limit, the furthest
+//! behind are.
+//!
+//! # Invariants
+//! I4: a slow viewer costs itself. I7: nothing here blocks who appends.
+
+mod catch_up;
+mod outbox;
+mod room;
+mod sweep;
+mod viewer;
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+pub use viewer::Viewer;
+
+use crate::log::{Begin, Crowded, Encoding, Log, News, Start, close, pong};
+use crate::message::Room;
+use crate::telemetry::names;
+use outbox::Outbox;
+use room::LocalRoom;
+use viewer::State;
+
+/// Limits for viewers.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How many bytes a viewer may be behind for more than a moment.
+    pub lag_limit: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { lag_limit: 1 << 20 }
+    }
+}
+
+/// What a viewer wants to see.
+#[derive(Clone, Debug)]
+pub struct JoinRequest {
+    /// The room.
+    pub room: Room,
+    /// How.
+    pub encoding: Encoding,
+    /// How much history; `None` is all that there is for newcomers.
+    pub history: Option<usize>,
+    /// The position to resume behind.
+    pub after: Option<Box<str>>,
+}
+
+/// How long a viewer has to answer a close frame.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often lag is looked at where nothing is appended.
+const TICK: Duration = Duration::from_millis(500);
+
+struct PerEncoding {
+    viewers: Gauge,
+    messages: Counter,
+    frames: Counter,
+    bytes: Counter,
+}
+
+struct Metrics {
+    plain: PerEncoding,
+    v1: PerEncoding,
+    lagging: Gauge,
+    publish_to_write: Histogram,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let per_encoding = |encoding: Encoding| {
+            let label = encoding.as_str();
+            PerEncoding {
+                viewers: gauge!(names::FANOUT_VIEWERS, "encoding" => label),
+                messages: counter!(names::FANOUT_MESSAGES, "encoding" => label),
+                frames: counter!(names::FANOUT_FRAMES, "encoding" => label),
+                bytes: counter!(names::FANOUT_BYTES, "encoding" => label),
+            }
+        };
+        Self {
+            plain: per_encoding(Encoding::Plain),
+            v1: per_encoding(Encoding::V1),
+            lagging: gauge!(names::FANOUT_VIEWERS_LAGGING),
+            publish_to_write: histogram!(names::FANOUT_PUBLISH_TO_WRITE),
+        }
+    }
+
+    fn of(&self, encoding: Encoding) -> &PerEncoding {
+        match encoding {
+            Encoding::Plain => &self.plain,
+            Encoding::V1 => &self.v1,
+        }
+    }
+}
+
+/// A worker: its viewers and what they need. Lives on one thread, within a `LocalSet`.
+pub struct Worker {
+    index: usize,
+    log: Arc<Log>,
+    config: Config,
+    rooms: RefCell<HashMap<Room, Rc<LocalRoom>>>,
+    viewers: Cell<usize>,
+    /// Writes since others had their turn.
+    writes: Cell<usize>,
+    scratch: RefCell<Vec<u8>>,
+    metrics: Metrics,
+}
+
+impl Worker {
+    /// The worker with this index of those that the log was made for.
+    pub fn new(index: usize, log: Arc<Log>, config: Config) -> Rc<Self> {
+        Rc::new(Self {
+            index,
+            log,
+            config,
+            rooms: RefCell::default(),
+            viewers: Cell::new(0),
+            writes: Cell::new(0),
+            scratch: RefCell::default(),
+            metrics: Metrics::new(),
+        })
+    }
+
+    /// Sweeps rooms and looks after those that lag, until the log is gone.
+    pub async fn run(self: Rc<Self>, mut news: News) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                room = news.recv() => match room {
+                    Some(room) => self.sweep(&room).await,
+                    None => return,
+                },
+                _ = tick.tick() => self.look_after_lagging(),
+            }
+        }
+    }
+
+    /// How many viewers it has.
+    pub fn viewers(&self) -> usize {
+        self.viewers.get()
+    }
+
+    /// Where the log and what is held of it are.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    fn local(&self, room: &Room) -> Option<Rc<LocalRoom>> {
+        self.rooms.borrow().get(room).cloned()
+    }
+
+    /// Adds a viewer: it gets what it asked for and from then on everything new. `permit` is
+    /// dropped when it is gone.
+    ///
+    /// Waits, for at most some 5 s, only if the viewer wants to resume from a position that was
+    /// not read here yet.
+    ///
+    /// # Errors
+    /// [`Crowded`] if there is no place for its room.
+    pub async fn join(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        request: &JoinRequest,
+        permit: Box<dyn Any>,
+    ) -> Result<Rc<Viewer>, Crowded> {
+        let membership = Membership::enter(self, &request.room, request.encoding)?;
+        let local = Rc::clone(&membership.local);
+        let history = request.history.unwrap_or(usize::MAX);
+        let history = history.min(self.log.config().history);
+        let start = self
+            .find_start(&local, request.after.as_deref(), history)
+            .await;
+        // From here on to the end nothing waits: the cursor stays where it is.
+        let outbox = local.outbox(self.log.account(), request.encoding, &start, history);
+        let room = Rc::clone(&local);
+        let viewer = Viewer::new(stream, request.encoding, room, outbox, permit);
+        let viewer = Rc::new(viewer);
+        membership.keep();
+        self.viewers.set(self.viewers.get() + 1);
+        self.metrics.of(request.encoding).viewers.increment(1);
+        let State::Lagging(outbox) = viewer.state.replace(State::Closed) else {
+            return Ok(viewer);
+        };
+        self.lag(&viewer, *outbox);
+        Ok(viewer)
+    }
+
+    async fn find_start(&self, local: &LocalRoom, after: Option<&str>, history: usize) -> Start {
+        let log = &self.log;
+        loop {
+            match log.start(&local.log, &local.cursor(), after, history) {
+                Begin::At(start) => return start,
+                Begin::Ahead(wait) => {
+                    let came = log.wait(&wait).await;
+                    if let (false, Some(after)) = (came, after) {
+                        return log.start_in_vain(&local.log, &local.cursor(), after, history);
+                    }
+                }
+                // The sweep that moves the cursor is due.
+                Begin::Beyond => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Answers a ping.
+    pub fn pong(self: &Rc<Self>, viewer: &Rc<Viewer>, payload: &[u8]) {
+        self.say(viewer, pong(payload), Outbox::pong);
+    }
+
+    /// Sends a close frame, with a code or empty, after the frame that was begun; ends the
+    /// connection if the client has not within 5 s.
+    pub fn close(self: &Rc<Self>, viewer: &Rc<Viewer>, code: Option<u16>) {
+        let closing = match &*viewer.state.borrow() {
+            State::Live => false,
+            State::Lagging(outbox) => outbox.is_closing(),
+            State::Closed | State::Gone => true,
+        };
+        if closing {
+            return;
+        }
+        self.say(viewer, close(code), Outbox::close);
+        let viewer = Rc::downgrade(viewer);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(CLOSE_PATIENCE).await;
+            if let Some(viewer) = Weak::upgrade(&viewer) {
+                viewer.abort();
+            }
+        });
+    }
+
+    /// Puts a frame of its own in front of what a viewer gets next.
+    fn say(self: &Rc<Self>, viewer: &Rc<Viewer>, frame: Bytes, say: fn(&mut Outbox, Bytes)) {
+        let live = match &mut *viewer.state.borrow_mut() {
+            State::Lagging(outbox) => {
+                say(outbox, frame.clone());
+                false
+            }
+            State::Live => true,
+            State::Closed | State::Gone => false,
+        };
+        if live {
+            let local = Rc::clone(&viewer.room);
+            let reached = local.reached(viewer);
+            local.take_out(viewer, State::Closed);
+            let room = local.room().clone();
+            let mut outbox = Outbox::new(room, viewer.encoding, [], reached, Instant::now());
+            say(&mut outbox, frame);
+            self.lag(viewer, outbox);
+        }
+    }
+
+    /// Closes all viewers with a code, evenly over a time.
+    pub async fn close_all(self: &Rc<Self>, code: u16, over: Duration) {
+        let rooms: Vec<_> = self.rooms.borrow().values().cloned().collect();
+        let all: Vec<_> = rooms.iter().flat_map(|room| room.everybody()).collect();
+        let start = tokio::time::Instant::now();
+        let step = over / u32::try_from(all.len().max(1)).unwrap_or(u32::MAX);
+        for (index, viewer) in (0_u32..).zip(all) {
+            tokio::time::sleep_until(start + step * index).await;
+            self.close(&viewer, Some(code));
+        }
+    }
+
+    /// The viewer's connection has ended: whoever reads from it calls this, once.
+    pub fn leave(self: &Rc<Self>, viewer: &Rc<Viewer>) {
+        let local = Rc::clone(&viewer.room);
+        match local.take_out(viewer, State::Gone) {
+            // A task that still tries to write to it finds that it is gone.
+            State::Lagging(_) => {
+                self.metrics.lagging.decrement(1.0);
+                viewer.abort();
+            }
+            State::Gone => return,
+            State::Live | State::Closed => {}
+        }
+        self.viewers.set(self.viewers.get() - 1);
+        self.metrics.of(viewer.encoding).viewers.decrement(1);
+        self.part(&local, viewer.encoding);
+    }
+
+    fn part(&self, local: &Rc<LocalRoom>, encoding: Encoding) {
+        local.members.set(local.members.get() - 1);
+        let last = local.members.get() == 0;
+        if last {
+            self.rooms.borrow_mut().remove(local.room());
+        }
+        if local.log.leave(self.index, encoding, last) {
+            self.log.forget_if_empty(&local.log);
+        }
+    }
+}
+
+/// Counts a viewer in; out again if it does not come to be one.
+struct Membership<'a> {
+    worker: &'a Rc<Worker>,
+    local: Rc<LocalRoom>,
+    encoding: Encoding,
+    kept: bool,
+}
+
+impl<'a> Membership<'a> {
+    fn enter(worker: &'a Rc<Worker>, room: &Room, encoding: Encoding) -> Result<Self, Crowded> {
+        loop {
+            let log = worker.log.room(room)?;
+            // Evicted in between: look it up again.
+            if !log.enter(worker.index, encoding) {
+                continue;
+            }
+            let mut rooms = worker.rooms.borrow_mut();
+            let local = rooms
+                .entry(room.clone())
+                .or_insert_with(|| Rc::new(LocalRoom::new(log)));
+            local.members.set(local.members.get() + 1);
+            return Ok(Self {
+                worker,
+                local: Rc::clone(local),
+                encoding,
+                kept: false,
+            });
+        }
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Membership<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.worker.part(&self.local, self.encoding);
+        }
+    }
+}

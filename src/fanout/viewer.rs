@@ -1,0 +1,101 @@
+//! One viewer: its socket and what is known of it. Kept small, for there are very many.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::outbox::Outbox;
+use super::room::LocalRoom;
+use crate::log::Encoding;
+
+/// A viewer of one room, owned by one worker.
+pub struct Viewer {
+    stream: TcpStream,
+    pub(super) encoding: Encoding,
+    pub(super) room: Rc<LocalRoom>,
+    /// Its place in the list that its state says it is in.
+    pub(super) slot: Cell<usize>,
+    /// The sweep in or after which it joined those that are swept.
+    pub(super) since: Cell<u64>,
+    pub(super) state: RefCell<State>,
+    /// Given back when the viewer is gone; counts its connection.
+    _permit: Box<dyn Any>,
+}
+
+/// Where a viewer stands.
+pub(super) enum State {
+    /// It has everything up to the room's cursor, and is swept.
+    Live,
+    /// Its socket is full: it has a cursor of its own.
+    Lagging(Box<Outbox>),
+    /// Its close frame is written: nothing more is.
+    Closed,
+    /// It has left the room.
+    Gone,
+}
+
+impl Viewer {
+    pub(super) fn new(
+        stream: TcpStream,
+        encoding: Encoding,
+        room: Rc<LocalRoom>,
+        outbox: Outbox,
+        permit: Box<dyn Any>,
+    ) -> Self {
+        Self {
+            stream,
+            encoding,
+            room,
+            slot: Cell::new(0),
+            since: Cell::new(0),
+            state: RefCell::new(State::Lagging(Box::new(outbox))),
+            _permit: permit,
+        }
+    }
+
+    /// Waits until the client sent something, or ended.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.stream.readable().await
+    }
+
+    /// Reads what is there, without waiting; 0 is the end.
+    ///
+    /// # Errors
+    /// Those of the socket; `WouldBlock` if nothing is there.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.try_read(buffer)
+    }
+
+    /// Its close frame is written, or it is gone: nothing more is sent to it.
+    pub fn is_closed(&self) -> bool {
+        matches!(*self.state.borrow(), State::Closed | State::Gone)
+    }
+
+    /// Writes as much as the socket takes, 0 if it is full.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self.stream.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            result => result,
+        }
+    }
+
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        self.stream.writable().await
+    }
+
+    /// Ends the connection at once. Whoever reads from it finds its end, and clears up.
+    pub(super) fn abort(&self) {
+        let socket = SockRef::from(&self.stream);
+        // What is queued in the kernel is for nobody: free it with the socket.
+        let _ = socket.set_linger(Some(Duration::ZERO));
+        let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
+}

@@ -1,0 +1,209 @@
+//! One connection: HTTP by hyper, its limits in time, and its handing on when it becomes a
+//! WebSocket.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::accept::finishing;
+use super::service::Upgrading;
+use super::{Permit, Phase, Service, upgrade};
+
+/// The longest head of a request in HTTP/1, and the size of a connection's buffers.
+const MAX_HEAD: usize = 16 * 1_024;
+/// The most header fields in HTTP/1.
+const MAX_HEADERS: usize = 64;
+/// The longest head of a request in HTTP/2.
+const MAX_HEADER_LIST: u32 = 16 * 1_024;
+/// Requests under way on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 64;
+/// What an HTTP/2 client may send before we have read it, on one stream and in all.
+const STREAM_WINDOW: u32 = 64 * 1_024;
+const CONNECTION_WINDOW: u32 = 256 * 1_024;
+/// How often an HTTP/2 client is asked whether it is still there, and how long it may take.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_WITHIN: Duration = Duration::from_secs(10);
+/// How long a connection may stay open between requests; HTTP/1's is the header time limit.
+const IDLE: Duration = Duration::from_secs(75);
+/// How long hyper may take to give a connection back after the answer to its handshake.
+const UPGRADE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs hyper's tasks on this thread. They belong to HTTP/2 streams and end with their connection.
+#[derive(Clone, Copy, Debug)]
+struct Local;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// What all connections of a worker have in common.
+pub(super) struct Connector {
+    service: Rc<Service>,
+    phase: watch::Receiver<Phase>,
+    http: Builder<Local>,
+}
+
+impl Connector {
+    pub(super) fn new(service: Rc<Service>, phase: watch::Receiver<Phase>) -> Self {
+        let mut http = Builder::new(Local);
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(service.config.header_timeout)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEAD);
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_WITHIN);
+        Self {
+            service,
+            phase,
+            http,
+        }
+    }
+
+    /// Serves one connection to its end, or hands it on.
+    pub(super) async fn run(self: Rc<Self>, tcp: TcpStream, permit: Permit) {
+        let upgrading = Rc::new(RefCell::new(None));
+        self.serve(tcp, &upgrading).await;
+        let Some((on_upgrade, request)) = upgrading.take() else {
+            return;
+        };
+        let service = self.service.clone();
+        drop(self);
+        // hyper has sent its answer by now; this is not more than picking the connection up.
+        let taken = timeout(UPGRADE_WITHIN, upgrade::take(on_upgrade, request, permit)).await;
+        if let Ok(Some(viewer)) = taken {
+            (service.ports.join)(viewer).await;
+        }
+    }
+
+    async fn serve(&self, tcp: TcpStream, upgrading: &Rc<RefCell<Option<Upgrading>>>) {
+        let activity = Rc::new(Activity::new(self.service.config.header_timeout));
+        let answer = service_fn(|request| {
+            let busy = Activity::begin(activity.clone());
+            let (service, upgrading) = (self.service.clone(), upgrading.clone());
+            async move {
+                let reply = service.answer(request, &upgrading).await;
+                drop(busy);
+                Ok::<_, Infallible>(reply)
+            }
+        });
+        let io = TokioIo::new(tcp);
+        let mut http = pin!(self.http.serve_connection_with_upgrades(io, answer));
+        let mut phase = self.phase.clone();
+        let mut ending = false;
+        loop {
+            tokio::select! {
+                end = http.as_mut() => {
+                    if let Err(error) = end {
+                        debug!(%error, "connection ended");
+                    }
+                    return;
+                }
+                () = activity.idle_too_long() => {
+                    debug!("connection idle for too long");
+                    return;
+                }
+                _ = finishing(&mut phase), if !ending => {
+                    ending = true;
+                    http.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+/// Since when a connection has had no request under way.
+///
+/// hyper ends HTTP/1 connections whose next head does not come in time, but neither those on which
+/// it does not know yet which HTTP is spoken, nor idle ones of HTTP/2.
+struct Activity {
+    under_way: Cell<usize>,
+    idle_until: Cell<Instant>,
+}
+
+struct Busy(Rc<Activity>);
+
+impl Activity {
+    /// The first request must come within `first`; hyper's own limit, where it has one, is first.
+    fn new(first: Duration) -> Self {
+        let grace = Duration::from_millis(250);
+        Self {
+            under_way: Cell::new(0),
+            idle_until: Cell::new(Instant::now() + first + grace),
+        }
+    }
+
+    fn begin(activity: Rc<Self>) -> Busy {
+        activity.under_way.set(activity.under_way.get() + 1);
+        Busy(activity)
+    }
+
+    async fn idle_too_long(&self) {
+        loop {
+            let limit = self.idle_until.get();
+            sleep_until(limit).await;
+            if self.under_way.get() > 0 {
+                // Looked at again in a while; requests have limits of their own.
+                self.idle_until.set(Instant::now() + IDLE);
+            } else if self.idle_until.get() <= Instant::now() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let Activity {
+            under_way,
+            idle_until,
+        } = &*self.0;
+        under_way.set(under_way.get() - 1);
+        idle_until.set(Instant::now() + IDLE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_only_between_requests() {
+        let activity = Rc::new(Activity::new(Duration::from_secs(10)));
+        let start = Instant::now();
+        let busy = Activity::begin(activity.clone());
+        let long = timeout(Duration::from_hours(1), activity.idle_too_long()).await;
+        assert!(long.is_err(), "it has a request under way");
+        drop(busy);
+        let freed = Instant::now();
+        activity.idle_too_long().await;
+        assert!(freed.elapsed() >= IDLE && freed.elapsed() < IDLE * 2);
+        assert!(start.elapsed() > IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_request_must_come_in_time() {
+        let start = Instant::now();
+        Activity::new(Duration::from_secs(10)).idle_too_long().await;
+        assert!(start.elapsed() < Duration::from_secs(11));
+    }
+}

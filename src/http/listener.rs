@@ -1,0 +1,166 @@
+//! Listening sockets: one address, one socket for each worker.
+//!
+//! The kernel spreads new connections over the sockets (`SO_REUSEPORT`), so that workers share
+//! nothing when they accept. Options that an accepted socket inherits are set here once.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+/// How many connections may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4_096;
+/// After this long without traffic the kernel asks whether the peer is still there …
+const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
+/// … and asks again this often …
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+/// … before it gives up.
+const KEEPALIVE_TIMES: u32 = 4;
+/// How long sent data may stay unacknowledged before the connection is given up.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", describe(.error))]
+pub struct BindError {
+    address: SocketAddr,
+    error: io::Error,
+}
+
+fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "address already in use".into(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// A bound socket that already listens; a worker accepts from it with [`super::serve`].
+#[derive(Debug)]
+pub struct Listener {
+    pub(super) tcp: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Where it listens, with the port that the system chose if it was asked to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Listens on `address` with as many sockets as there are workers.
+///
+/// # Errors
+/// [`BindError`], also if another process listens there, be it with `SO_REUSEPORT` too: two
+/// servers that get half of the connections each are nobody's wish.
+pub fn bind(address: SocketAddr, workers: usize) -> Result<Vec<Listener>, BindError> {
+    let refuse = |error| BindError { address, error };
+    // Without SO_REUSEPORT a socket cannot share its address with one that listens already. It is
+    // never listened on itself, so that the ones after it can have the address; it holds the port
+    // that the system may have chosen until they do.
+    let probe = socket(address, false).map_err(refuse)?;
+    let local = probe.local_addr().map_err(refuse)?;
+    let chosen = local.as_socket().unwrap_or(address);
+    let listen = |_| -> io::Result<Listener> {
+        let socket = socket(chosen, true)?;
+        socket.listen(BACKLOG)?;
+        Ok(Listener {
+            tcp: socket.into(),
+            address: chosen,
+        })
+    };
+    let listeners: io::Result<Vec<_>> = (0..workers.max(1)).map(listen).collect();
+    listeners.map_err(refuse)
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    // Lets a restarted server have its port back although old connections linger (tcp(7)).
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    // Inherited by accepted sockets on Linux.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY)
+        .with_retries(KEEPALIVE_TIMES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    fn any() -> SocketAddr {
+        "127.0.0.1:0".parse().unwrap()
+    }
+
+    #[test]
+    fn all_sockets_of_one_address_have_its_port() {
+        let listeners = bind(any(), 3).unwrap();
+        let port = listeners[0].address().port();
+        assert_ne!(port, 0);
+        assert!(
+            listeners
+                .iter()
+                .all(|listener| listener.address().port() == port)
+        );
+    }
+
+    #[test]
+    fn a_second_server_on_the_same_address_is_refused() {
+        let first = bind(any(), 2).unwrap();
+        let address = first[0].address();
+        let error = bind(address, 2).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("cannot listen on {address}: address already in use")
+        );
+        drop(first);
+        assert!(bind(address, 1).is_ok());
+    }
+
+    #[test]
+    fn connections_are_spread_and_have_their_options() {
+        let listeners = bind(any(), 2).unwrap();
+        let address = listeners[0].address();
+        let clients: Vec<_> = (0..64)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        let mut accepted = [0, 0];
+        for (count, listener) in accepted.iter_mut().zip(&listeners) {
+            while let Ok((tcp, _)) = listener.tcp.accept() {
+                let socket = SockRef::from(&tcp);
+                assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+                #[cfg(target_os = "linux")]
+                assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+                *count += 1;
+            }
+        }
+        assert_eq!(accepted[0] + accepted[1], clients.len());
+        assert!(accepted[0] > 0 && accepted[1] > 0, "{accepted:?}");
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_refused_with_a_reason() {
+        let error = bind("192.0.2.1:0".parse().unwrap(), 1).unwrap_err();
+        assert!(error.to_string().contains("no such address"), "{error}");
+    }
+}

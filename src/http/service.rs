@@ -1,0 +1,224 @@
+//! From a request to its reply: what may be done with which resource, and what is counted.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use http::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use metrics::{Counter, Histogram, counter, histogram};
+use uuid::Uuid;
+
+use super::assets::Policy;
+use super::origin;
+use super::problem::{Kind, Problem};
+use super::reply::{self, Reply};
+use super::router::{self, Resource};
+use super::{Config, ReadyState, Role, Viewer, ops, publish, upgrade};
+use crate::fanout::JoinRequest;
+use crate::message::{Room, Timestamp};
+use crate::producer::Publisher;
+use crate::telemetry::names;
+
+/// A viewer on its way in.
+pub type Joining = LocalBoxFuture<'static, ()>;
+
+/// What the service needs of the rest of the program, on one worker.
+#[derive(Clone)]
+pub struct Ports {
+    /// Where messages go.
+    pub publisher: Publisher,
+    /// Whether this instance is ready.
+    pub ready: Arc<dyn Fn() -> ReadyState + Send + Sync>,
+    /// All metrics as text.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Whether there is place for a viewer in this room.
+    pub admit: Rc<dyn Fn(&Room) -> bool>,
+    /// Where viewers go; what it returns is done when they have joined.
+    pub join: Rc<dyn Fn(Viewer) -> Joining>,
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ports")
+    }
+}
+
+/// Answers requests; one for each worker and role.
+#[derive(Debug)]
+pub struct Service {
+    pub(super) config: Arc<Config>,
+    pub(super) ports: Ports,
+    role: Role,
+    policy: Policy,
+    counters: RefCell<Counters>,
+}
+
+/// A connection that is about to become a WebSocket.
+pub(super) type Upgrading = (OnUpgrade, JoinRequest);
+
+impl Service {
+    /// A service that plays `role`.
+    pub fn new(config: Arc<Config>, role: Role, ports: Ports) -> Rc<Self> {
+        Rc::new(Self {
+            policy: Policy::new(&config.allowed_origins),
+            config,
+            ports,
+            role,
+            counters: RefCell::default(),
+        })
+    }
+
+    /// Answers one request. What is to become of the connection afterwards is left in `upgrading`.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        upgrading: &RefCell<Option<Upgrading>>,
+    ) -> Reply {
+        let start = Instant::now();
+        let (parts, body) = request.into_parts();
+        let resource = router::resource(parts.uri.path(), self.role);
+        let method = parts.method.clone();
+        let shared = matches!(resource, Resource::Publish);
+        let sender = origin::sender(&parts, &self.config.allowed_origins);
+
+        let result = match (&method, resource) {
+            (_, Resource::Nothing) => Err(Kind::NotFound.into()),
+            (&Method::POST, Resource::Publish) => {
+                let answer = match origin::check(&sender) {
+                    Ok(()) => self.publish(&parts, body).await,
+                    Err(problem) => Err(problem),
+                };
+                counter!(names::HTTP_PUBLISHES, "outcome" => publish::outcome(&answer))
+                    .increment(1);
+                answer
+            }
+            (&Method::OPTIONS, Resource::Publish) => origin::preflight(&sender, resource.methods()),
+            (&Method::GET, Resource::View) => {
+                origin::check(&sender).and_then(|()| self.upgrade(parts, upgrading))
+            }
+            (&Method::GET | &Method::HEAD, Resource::Asset(asset)) => {
+                Ok(asset.serve(&parts.headers, &self.policy))
+            }
+            (&Method::GET | &Method::HEAD, Resource::Live) => Ok(ops::live()),
+            (&Method::GET | &Method::HEAD, Resource::Ready) => {
+                Ok(ops::ready(&(self.ports.ready)()))
+            }
+            (&Method::GET | &Method::HEAD, Resource::Metrics) => {
+                Ok(ops::metrics((self.ports.metrics)()))
+            }
+            (&Method::OPTIONS, resource) => Ok(options(resource.methods())),
+            (_, resource) => Err(Problem::from(Kind::MethodNotAllowed).allow(resource.methods())),
+        };
+
+        let mut reply = result.unwrap_or_else(Problem::into_reply);
+        if shared {
+            origin::share(&sender, reply.headers_mut());
+        }
+        if method == Method::HEAD {
+            strip_body(&mut reply);
+        }
+        let mut counters = self.counters.borrow_mut();
+        counters.count(resource, &method, reply.status(), start);
+        reply
+    }
+
+    async fn publish(&self, parts: &Parts, body: Incoming) -> Result<Reply, Problem> {
+        publish::check_head(&parts.headers)?;
+        let Config {
+            max_body,
+            body_timeout,
+            ..
+        } = *self.config;
+        let body = publish::read_body(&parts.headers, body, max_body, body_timeout).await?;
+        let draft = publish::parse(&body, Timestamp::now(), Uuid::new_v4)?;
+        drop(body);
+        let id = draft.id;
+        publish::answer(id, self.ports.publisher.publish(draft).await)
+    }
+
+    fn upgrade(
+        &self,
+        parts: Parts,
+        upgrading: &RefCell<Option<Upgrading>>,
+    ) -> Result<Reply, Problem> {
+        let request = upgrade::check(&parts)?;
+        if !(self.ports.admit)(&request.room) {
+            let wait = std::time::Duration::from_secs(10);
+            return Err(Problem::from(Kind::TooManyRooms).retry_after(wait));
+        }
+        let (reply, on_upgrade) = upgrade::accept(parts, request.encoding)?;
+        counter!(names::HTTP_UPGRADES, "encoding" => request.encoding.as_str()).increment(1);
+        *upgrading.borrow_mut() = Some((on_upgrade, request));
+        Ok(reply)
+    }
+}
+
+fn options(methods: &'static str) -> Reply {
+    let mut reply = reply::empty(StatusCode::NO_CONTENT);
+    let headers = reply.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(methods));
+    reply
+}
+
+/// What HEAD gets: the head that GET would get, and no body.
+fn strip_body(reply: &mut Reply) {
+    let body = std::mem::replace(reply.body_mut(), Full::new(Bytes::new()));
+    let has_body = reply.status() != StatusCode::NOT_MODIFIED;
+    if let Some(length) = body.size_hint().exact().filter(|_| has_body) {
+        reply.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+}
+
+/// This worker's handles on the counters of requests, kept so that they need not be looked up.
+#[derive(Default)]
+struct Counters {
+    requests: HashMap<(&'static str, &'static str, u16), Counter>,
+    durations: HashMap<&'static str, Histogram>,
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counters")
+    }
+}
+
+impl Counters {
+    fn count(&mut self, resource: Resource, method: &Method, status: StatusCode, start: Instant) {
+        let (resource, method, status) = (resource.name(), method_name(method), status.as_u16());
+        let requests = self.requests.entry((resource, method, status));
+        requests
+            .or_insert_with(|| {
+                let status = status.to_string();
+                counter!(names::HTTP_REQUESTS, "resource" => resource, "method" => method, "status" => status)
+            })
+            .increment(1);
+        let durations = self.durations.entry(resource);
+        durations
+            .or_insert_with(|| histogram!(names::HTTP_REQUEST_SECONDS, "resource" => resource))
+            .record(publish::seconds_since(start));
+    }
+}
+
+/// A method's name in the metrics: clients can send any.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}

@@ -1,0 +1,288 @@
+//! From messages to the bytes that go over the socket.
+//!
+//! Frames from server to client are not masked (RFC 6455, 5.1), so a frame is the same for every
+//! viewer: it is encoded once and shared. The two encodings are those of the protocol.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::Entry;
+use crate::message::{Position, Room};
+
+/// How a viewer wants its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// No subprotocol: one text frame a message, holding its text only, as the original serves it.
+    Plain,
+    /// `chat-room.v1`: JSON frames with as many messages as were coalesced.
+    V1,
+}
+
+impl Encoding {
+    /// All of them, in the order of their [`index`](Self::index).
+    pub const ALL: [Self; 2] = [Self::Plain, Self::V1];
+
+    /// Its place in arrays with a slot an encoding.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::V1 => "v1",
+        }
+    }
+
+    /// Encodes messages of one room, oldest first, as whole frames.
+    pub fn encode(self, room: &Room, entries: &[Entry]) -> Bytes {
+        let mut frames = Vec::new();
+        match self {
+            Self::Plain => {
+                for entry in entries {
+                    push_text(&mut frames, entry.text.as_bytes());
+                }
+            }
+            Self::V1 => encode_v1(&mut frames, room, entries),
+        }
+        frames.into()
+    }
+}
+
+/// The most payload that one coalesced frame has; a single larger message goes alone.
+pub const MAX_COALESCED: usize = 64 * 1024;
+
+const HEAD: &[u8] = br#"{"type":"messages","messages":["#;
+const TAIL: &[u8] = b"]}";
+
+#[derive(Serialize)]
+struct MessageV1<'a> {
+    id: &'a str,
+    room: &'a str,
+    name: Option<&'a str>,
+    text: &'a str,
+    time: &'a str,
+    position: &'a str,
+}
+
+fn encode_v1(frames: &mut Vec<u8>, room: &Room, entries: &[Entry]) {
+    let mut payload = HEAD.to_vec();
+    let mut object = Vec::new();
+    for entry in entries {
+        object.clear();
+        let written = serde_json::to_writer(
+            &mut object,
+            &MessageV1 {
+                id: &entry.id.to_string(),
+                room: room.as_str(),
+                name: entry.name.as_deref(),
+                text: &entry.text,
+                time: &entry.time.to_string(),
+                position: &entry.position.to_string(),
+            },
+        );
+        debug_assert!(written.is_ok(), "strings into memory cannot fail");
+        let empty = payload.len() == HEAD.len();
+        if !empty && payload.len() + 1 + object.len() + TAIL.len() > MAX_COALESCED {
+            payload.extend_from_slice(TAIL);
+            push_text(frames, &payload);
+            payload.truncate(HEAD.len());
+        } else if !empty {
+            payload.push(b',');
+        }
+        payload.extend_from_slice(&object);
+    }
+    if payload.len() > HEAD.len() {
+        payload.extend_from_slice(TAIL);
+        push_text(frames, &payload);
+    }
+}
+
+/// The first frame of `chat-room.v1`.
+pub fn joined(room: &Room, position: Position, recovered: bool) -> Bytes {
+    // Room names and positions have no character that JSON would escape.
+    let payload = format!(
+        r#"{{"type":"joined","room":"{room}","position":"{position}","recovered":{recovered}}}"#
+    );
+    let mut frame = Vec::with_capacity(payload.len() + 4);
+    push_text(&mut frame, payload.as_bytes());
+    frame.into()
+}
+
+/// Appends a text frame (RFC 6455, 5.2), final and unmasked.
+fn push_text(frames: &mut Vec<u8>, payload: &[u8]) {
+    push_header(frames, 0x81, payload.len());
+    frames.extend_from_slice(payload);
+}
+
+fn push_header(frames: &mut Vec<u8>, first: u8, length: usize) {
+    frames.push(first);
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short @ ..=125), _) => frames.push(short),
+        (_, Ok(medium)) => {
+            frames.push(126);
+            frames.extend_from_slice(&medium.to_be_bytes());
+        }
+        _ => {
+            frames.push(127);
+            frames.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+}
+
+/// A pong that answers a ping's payload, which is at most 125 bytes (RFC 6455, 5.5).
+pub fn pong(payload: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(payload.len() + 2);
+    push_header(&mut frame, 0x8A, payload.len());
+    frame.extend_from_slice(payload);
+    frame.into()
+}
+
+/// A close frame with a code and no reason, or without either.
+pub fn close(code: Option<u16>) -> Bytes {
+    let payload = code.map(u16::to_be_bytes);
+    let payload = payload.as_ref().map_or(&[][..], |code| &code[..]);
+    let mut frame = Vec::with_capacity(4);
+    push_header(&mut frame, 0x88, payload.len());
+    frame.extend_from_slice(payload);
+    frame.into()
+}
+
+/// Where the frame that the byte at `offset` belongs to ends, in a buffer of whole frames made
+/// here: `offset` itself if a frame starts or the buffer ends there.
+pub fn end_of_frame(frames: &[u8], offset: usize) -> usize {
+    let mut at = 0;
+    while at < offset {
+        let byte = |index: usize| frames.get(at + index).copied().map_or(0, usize::from);
+        let bytes = |count: usize| (2..2 + count).fold(0, |sum, index| sum << 8 | byte(index));
+        at += match byte(1) {
+            127 => 10 + bytes(8),
+            126 => 4 + bytes(2),
+            short => 2 + short,
+        };
+    }
+    at.min(frames.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::message::{MessageId, Timestamp};
+
+    fn entry(text: &str) -> Entry {
+        let position: Position = "49590338271490256608559692538361571095921575989136588898.2"
+            .parse()
+            .unwrap();
+        Entry {
+            id: MessageId::Uuid("0d8f7a1e-6f0c-4f7e-9d0a-2b8f0f3c1a55".parse().unwrap()),
+            name: Some("Zoë \"Z\"".into()),
+            text: text.into(),
+            time: Timestamp::from_millis(1_764_000_000_007),
+            position,
+        }
+    }
+
+    /// Splits whole frames, by the book.
+    fn payloads(mut frames: &[u8]) -> Vec<Vec<u8>> {
+        let mut payloads = Vec::new();
+        while let [0x81, length, rest @ ..] = frames {
+            let (length, rest) = match length {
+                126 => (
+                    usize::from(u16::from_be_bytes(rest[..2].try_into().unwrap())),
+                    &rest[2..],
+                ),
+                127 => (
+                    usize::try_from(u64::from_be_bytes(rest[..8].try_into().unwrap())).unwrap(),
+                    &rest[8..],
+                ),
+                short => (usize::from(*short), rest),
+            };
+            payloads.push(rest[..length].to_vec());
+            frames = &rest[length..];
+        }
+        assert!(frames.is_empty());
+        payloads
+    }
+
+    #[test]
+    fn the_golden_bytes_of_both_encodings() {
+        let room = Room::new("golden").unwrap();
+        let mut second = entry("two");
+        second.name = None;
+        let entries = [entry("a\n\"<ü😀"), second];
+        assert_eq!(
+            &Encoding::Plain.encode(&room, &entries)[..],
+            [
+                &b"\x81\x0aa\n\"<\xc3\xbc\xf0\x9f\x98\x80"[..],
+                &b"\x81\x03two"[..]
+            ]
+            .concat()
+        );
+        let v1 = Encoding::V1.encode(&room, &entries);
+        assert_eq!(
+            String::from_utf8(payloads(&v1).concat()).unwrap(),
+            r#"{"type":"messages","messages":[{"id":"0d8f7a1e-6f0c-4f7e-9d0a-2b8f0f3c1a55","room":"golden","name":"Zoë \"Z\"","text":"a\n\"<ü😀","time":"2025-11-24T16:00:00.007Z","position":"49590338271490256608559692538361571095921575989136588898.2"},{"id":"0d8f7a1e-6f0c-4f7e-9d0a-2b8f0f3c1a55","room":"golden","name":null,"text":"two","time":"2025-11-24T16:00:00.007Z","position":"49590338271490256608559692538361571095921575989136588898.2"}]}"#
+        );
+        let joined = joined(&room, "7.0".parse().unwrap(), true);
+        assert_eq!(
+            &joined[2..],
+            br#"{"type":"joined","room":"golden","position":"7.0","recovered":true}"#
+        );
+        assert_eq!(&close(Some(4000))[..], b"\x88\x02\x0f\xa0");
+        assert_eq!(&close(None)[..], b"\x88\x00");
+        assert_eq!(&pong(b"hi")[..], b"\x8a\x02hi");
+    }
+
+    #[test]
+    fn frames_change_their_header_at_126_and_at_65536_bytes() {
+        let room = Room::lobby();
+        for length in [0, 125, 126, 65_535, 65_536, 70_000] {
+            let frames = Encoding::Plain.encode(&room, &[entry(&"x".repeat(length))]);
+            assert_eq!(payloads(&frames), [vec![b'x'; length]], "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_coalesced_frame_holds_at_most_64_kib_or_one_message(
+            lengths in prop::collection::vec(0_usize..30_000, 1..12),
+        ) {
+            let entries: Vec<_> = lengths.iter().map(|n| entry(&"é\"".repeat(n / 3))).collect();
+            let frames = Encoding::V1.encode(&Room::lobby(), &entries);
+            let mut texts = Vec::new();
+            for payload in payloads(&frames) {
+                let frame: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+                let messages = frame["messages"].as_array().unwrap().clone();
+                prop_assert!(payload.len() <= MAX_COALESCED || messages.len() == 1);
+                texts.extend(messages.iter().map(|m| m["text"].as_str().unwrap().to_owned()));
+            }
+            let sent: Vec<_> = entries.iter().map(|entry| entry.text.to_string()).collect();
+            prop_assert_eq!(texts, sent);
+        }
+
+        #[test]
+        fn every_kind_of_text_is_valid_json_and_comes_back(text in "(?s).{0,300}") {
+            let frames = Encoding::V1.encode(&Room::lobby(), &[entry(&text)]);
+            let frame: serde_json::Value = serde_json::from_slice(&payloads(&frames)[0]).unwrap();
+            prop_assert_eq!(frame["messages"][0]["text"].as_str(), Some(&*text));
+        }
+
+        #[test]
+        fn the_end_of_a_frame_is_found_from_every_byte(
+            lengths in prop::collection::vec(prop_oneof![0_usize..130, 65_530_usize..65_540], 1..5),
+            at: prop::sample::Index,
+        ) {
+            let entries: Vec<_> = lengths.iter().map(|n| entry(&"x".repeat(*n))).collect();
+            let frames = Encoding::Plain.encode(&Room::lobby(), &entries);
+            let ends: Vec<_> = (1..=entries.len())
+                .map(|n| Encoding::Plain.encode(&Room::lobby(), &entries[..n]).len())
+                .collect();
+            let offset = at.index(frames.len() + 1);
+            let expected = if offset == 0 { 0 } else { *ends.iter().find(|end| **end >= offset).unwrap() };
+            prop_assert_eq!(end_of_frame(&frames, offset), expected);
+        }
+    }
+}

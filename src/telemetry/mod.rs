@@ -1,0 +1,184 @@
+//! What an operator sees: log lines and metrics.
+//!
+//! # What
+//! [`init_logs`] sends `tracing`'s events to stderr; [`Metrics`] records what the `metrics` macros
+//! report and writes it in Prometheus' text format. [`names`] lists every metric.
+//!
+//! # How
+//! One recorder for the process. Stages keep handles for what they count often. The recorder's
+//! histograms gather raw samples until somebody looks: [`Metrics::upkeep`] sees to it when nobody
+//! scrapes, so it must run as long as the program does.
+//!
+//! # Limits
+//! Memory: one entry per name and set of labels, all of which are bounded.
+//!
+//! # Invariants
+//! No log line and no label holds a message's text or a person's name.
+
+use std::io;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::TryInitError;
+
+pub mod names;
+mod process;
+
+use names::Kind;
+
+/// How often gathered samples are sorted into their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sends log lines to stderr. A process has one such destination: a second call changes nothing.
+///
+/// # Errors
+/// [`Error::Filter`] if `filter` cannot be understood.
+pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), Error> {
+    let filter = EnvFilter::builder()
+        .parse(filter)
+        .map_err(|error| Error::Filter(error.to_string()))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    let done = match format {
+        LogFormat::Text => {
+            use io::IsTerminal;
+            use tracing_subscriber::util::SubscriberInitExt;
+            let colours = io::stderr().is_terminal();
+            lines.with_ansi(colours).finish().try_init()
+        }
+        LogFormat::Json => {
+            use tracing_subscriber::util::SubscriberInitExt;
+            lines.json().flatten_event(true).finish().try_init()
+        }
+    };
+    // Several instances of the program may run in one process, as in tests.
+    let _: Result<(), TryInitError> = done;
+    Ok(())
+}
+
+/// The recorder of this process' metrics.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Sets the recorder up, or finds the one that is there already.
+    ///
+    /// # Errors
+    /// [`Error::Buckets`]. A recorder of somebody else's that is in its place already stays, and
+    /// nothing is rendered here.
+    pub fn install() -> Result<Self, Error> {
+        static INSTALLED: OnceLock<Metrics> = OnceLock::new();
+        if let Some(metrics) = INSTALLED.get() {
+            return Ok(metrics.clone());
+        }
+        let mut builder = PrometheusBuilder::new();
+        for metric in names::ALL {
+            if let Kind::Histogram(buckets) = metric.kind {
+                let name = Matcher::Full(metric.name.to_owned());
+                builder = builder.set_buckets_for_metric(name, buckets)?;
+            }
+        }
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        let installed = metrics::set_global_recorder(recorder).is_ok();
+        let metrics = INSTALLED.get_or_init(|| Self { handle }).clone();
+        if installed {
+            describe();
+        }
+        Ok(metrics)
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut text = self.handle.render();
+        process::render(&mut text);
+        text
+    }
+
+    /// Keeps the recorder small, for as long as it is polled.
+    pub async fn upkeep(self) {
+        let mut ticks = tokio::time::interval(UPKEEP);
+        loop {
+            ticks.tick().await;
+            self.handle.run_upkeep();
+        }
+    }
+}
+
+fn describe() {
+    for metric in names::ALL {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, metric.help),
+            Kind::Histogram(_) => describe_histogram!(metric.name, metric.help),
+        }
+    }
+    gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter of log lines makes no sense.
+    #[error("not a log filter: {0}")]
+    Filter(String),
+    /// A histogram's buckets make no sense.
+    #[error("cannot set up the metrics: {0}")]
+    Buckets(#[from] BuildError),
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::{counter, histogram};
+
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_is_rendered_with_help_and_buckets() {
+        let metrics = Metrics::install().unwrap();
+        let again = Metrics::install().unwrap();
+        counter!(names::HTTP_ACCEPT_ERRORS).increment(1);
+        histogram!(names::HTTP_REQUEST_SECONDS, "resource" => "test").record(0.002);
+        for text in [metrics.render(), again.render()] {
+            for line in [
+                "# TYPE chat_room_http_accept_errors_total counter",
+                "# HELP chat_room_http_request_duration_seconds Time from",
+                "chat_room_http_request_duration_seconds_bucket{resource=\"test\",le=\"0.0025\"} 1",
+                concat!(
+                    "chat_room_build_info{version=\"",
+                    env!("CARGO_PKG_VERSION"),
+                    "\"} 1"
+                ),
+                "process_resident_memory_bytes ",
+            ] {
+                assert!(text.contains(line), "{line} is not in:\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_filter_that_makes_no_sense_is_refused() {
+        assert!(init_logs(LogFormat::Json, "chat_room=loud").is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! The plan: repeatable, and with everything in it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::plan::*;
+
+#[test]
+fn a_seed_always_gives_the_same_plan_and_another_seed_another() {
+    let minute = Duration::from_mins(1);
+    assert_eq!(plan(7, minute, false), plan(7, minute, false));
+    assert_ne!(plan(7, minute, false), plan(8, minute, false));
+}
+
+#[test]
+fn every_kind_occurs_however_short_the_run_and_within_it() {
+    for (seconds, tls) in [
+        (5, false),
+        (60, true),
+        (61, false),
+        (300, true),
+        (7_200, false),
+    ] {
+        let length = Duration::from_secs(seconds);
+        let steps = plan(seconds, length, tls);
+        let kinds: HashSet<Kind> = steps.iter().map(|step| step.kind).collect();
+        assert_eq!(kinds.len(), Kind::all(tls).len());
+        assert!(steps.is_sorted_by_key(|step| step.at));
+        assert!(steps.iter().all(|step| step.at < length));
+    }
+}
+
+#[test]
+fn an_instance_is_stopped_for_up_to_half_a_minute_and_shorter_in_a_short_run() {
+    let pauses = |seconds| {
+        let steps = plan(1, Duration::from_secs(seconds), false);
+        let pauses = steps.iter().filter(|step| step.kind == Kind::Pause);
+        pauses.map(|step| step.length).max().unwrap()
+    };
+    assert!(pauses(60) <= Duration::from_secs(6));
+    let long = pauses(3_600);
+    assert!(
+        long > Duration::from_secs(25) && long <= Duration::from_secs(30),
+        "{long:?}"
+    );
+}

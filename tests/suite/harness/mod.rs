@@ -1,0 +1,41 @@
+//! What the tests stand on: the program as a child process, viewers, raw connections, and waiting with a deadline.
+
+mod launch;
+pub(crate) mod raw;
+mod server;
+mod tools;
+mod viewer;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+pub(crate) use launch::{Ended, Launch};
+pub(crate) use raw::{Frame, Raw};
+pub(crate) use server::Server;
+pub(crate) use tools::{call_kinesis, chromium, kinesis_local, python, screenshots};
+pub(crate) use viewer::{PlainViewer, Shown, Viewer};
+
+/// How long a test waits for anything. Generous: it is reached only by what is broken, or by a very slow machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` holds, and fails the test with `what` when it does not within [`DEADLINE`].
+pub(crate) async fn eventually<F: Future<Output = bool>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(
+            start.elapsed() < DEADLINE,
+            "not within {DEADLINE:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// `future`'s result, or a failed test naming `what` after [`DEADLINE`].
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future)
+        .await
+        .unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"))
+}

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Installs what the tests need and this machine lacks.
+#
+#   Debian packages   chromium and fonts for the browser tests, node and npm, python3 with venv (apt, as root or with sudo)
+#   .tools/venv       a Python environment with requirements.txt
+#   .tools/node       npm packages of package-lock.json
+#
+# Quick when all is there: .tools/stamp holds the checksum of what was asked for.
+# CHROMIUM=/path/to/a/browser uses that one and installs none.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+readonly here=tests/tools
+readonly tools=.tools
+readonly browser=${CHROMIUM:-/usr/bin/chromium}
+
+say() { printf 'install: %s\n' "$*"; }
+fail() {
+    printf 'install: %s\n' "$@" >&2
+    exit 1
+}
+
+# The Debian packages that are wanting, one a line.
+wanting() {
+    if [[ ! -x $browser ]]; then
+        # A browser named by hand is the caller's to provide.
+        if [[ -n ${CHROMIUM:-} ]]; then
+            fail "CHROMIUM=$CHROMIUM is not a program that can be run"
+        fi
+        printf '%s\n' chromium fonts-dejavu-core fonts-noto-core fonts-noto-color-emoji
+    fi
+    command -v node >/dev/null || printf 'nodejs\n'
+    command -v npm >/dev/null || printf 'npm\n'
+    # Debian ships the venv module without ensurepip unless python3-venv is there.
+    python3 -c 'import venv, ensurepip' 2>/dev/null || printf '%s\n' python3 python3-venv
+}
+
+install_debian_packages() {
+    local packages
+    packages=$(wanting)
+    [[ -n $packages ]] || return 0
+    # shellcheck disable=SC2206 # one word a package is meant
+    packages=($packages)
+    local remedy="Install it by hand: apt-get install ${packages[*]}  (or, for the browser, set CHROMIUM to one that is there)"
+    command -v apt-get >/dev/null ||
+        fail "missing on this machine: ${packages[*]}" "there is no apt-get here. $remedy"
+    local root=()
+    if [[ $(id -u) -ne 0 ]]; then
+        if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
+            fail "missing on this machine: ${packages[*]}" \
+                "installing it needs root, and neither are we root nor does sudo work without a password. $remedy"
+        fi
+        root=(sudo -n)
+    fi
+    say "apt-get install ${packages[*]}"
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq ||
+        say "apt-get update failed; trying with the lists that are there"
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
+        fail "apt-get could not install: ${packages[*]}" "$remedy"
+}
+
+# What the folders under .tools are made from.
+checksum() {
+    cat "$here/install.sh" "$here/requirements.txt" "$here/package-lock.json" | sha256sum | cut -d' ' -f1
+}
+
+install_python_packages() {
+    say "Python packages into $tools/venv"
+    rm -rf "$tools/venv"
+    python3 -m venv "$tools/venv"
+    "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+        --retries 3 --timeout 60 -r "$here/requirements.txt" ||
+        fail "pip could not install $here/requirements.txt: is PyPI (or the mirror pip is configured for) reachable?"
+}
+
+install_node_packages() {
+    say "npm packages into $tools/node"
+    rm -rf "$tools/node"
+    mkdir -p "$tools/node"
+    cp "$here/package.json" "$here/package-lock.json" "$tools/node/"
+    (cd "$tools/node" && npm ci --silent --no-audit --no-fund --ignore-scripts) ||
+        fail "npm could not install $here/package-lock.json: is the npm registry reachable?"
+}
+
+install_debian_packages
+readonly wanted=$(checksum)
+if [[ $(cat "$tools/stamp" 2>/dev/null) == "$wanted" && -x $tools/venv/bin/python && -d $tools/node/node_modules ]]; then
+    say "everything is in place"
+    exit 0
+fi
+mkdir -p "$tools"
+rm -f "$tools/stamp"
+install_python_packages
+install_node_packages
+printf '%s\n' "$wanted" >"$tools/stamp"
+say "done"

@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Runs the steps of `make test` or `make prove`, one after the other, each within a time limit, and says how long each took.
+# The first step that fails ends the run.
+#
+#   steps.sh test     what must hold at every change; ends inside 30 minutes on two cores from a clean clone
+#   steps.sh prove    the long tier, before a release
+#
+# In the environment, for `prove`: PROPTEST_CASES (default 20000), REPEATS of the suite (10), SECONDS_OF_LOAD a bench run (30),
+# MINUTES_OF_CHAOS (120).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+# The same flags for every step: nothing is built twice.
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+export RUST_BACKTRACE=${RUST_BACKTRACE:-1}
+
+names=()
+times=()
+
+summary() {
+    local index
+    printf '\n%-34s %9s\n' step seconds
+    for index in "${!names[@]}"; do
+        printf '%-34s %9s\n' "${names[$index]}" "${times[$index]}"
+    done
+    printf '%-34s %9s\n' together "$SECONDS"
+}
+
+# step NAME LIMIT COMMAND...: LIMIT as `timeout` takes it.
+step() {
+    local name=$1 limit=$2 code=0 start elapsed
+    shift 2
+    printf '\n── %s\n' "$name"
+    start=$(date +%s%N)
+    timeout --kill-after=10s "$limit" "$@" || code=$?
+    elapsed=$((($(date +%s%N) - start) / 100000000))
+    elapsed=$((elapsed / 10)).$((elapsed % 10))
+    names+=("$name")
+    times+=("$elapsed")
+    if [[ $code -eq 0 ]]; then
+        printf '── %s: %s s\n' "$name" "$elapsed"
+        return
+    fi
+    summary
+    if [[ $code -eq 124 || $code -eq 137 ]]; then
+        printf '\nFAILED: %s did not end within %s\n' "$name" "$limit" >&2
+    else
+        printf '\nFAILED: %s (exit code %s)\n' "$name" "$code" >&2
+    fi
+    printf 'the command was: %s\n' "$*" >&2
+    exit 1
+}
+
+# The tests of the package, by nextest where it is there. It starts each test in a process of its own, so a crash names its test.
+run_tests() {
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --no-fail-fast "$@"
+    else
+        cargo test --no-fail-fast --lib --bins --tests -- "$@"
+    fi
+}
+export -f run_tests
+
+# The page's own modules, by node's test runner.
+run_page_tests() {
+    local files
+    mapfile -t files < <(find tests/page -name '*.test.*js' | sort)
+    if [[ ${#files[@]} -eq 0 ]]; then
+        printf 'there is no tests/page/*.test.js: the tests of the page are missing\n' >&2
+        return 1
+    fi
+    node --test "${files[@]}"
+}
+export -f run_page_tests
+
+need() {
+    cargo "$1" --version >/dev/null 2>&1 && return
+    printf 'cargo %s is missing: rustup component add %s\n' "$1" "$2" >&2
+    exit 1
+}
+
+everyday() {
+    need fmt rustfmt
+    need clippy clippy
+    step 'tools' 15m bash tests/tools/install.sh
+    step 'format' 1m cargo fmt --check
+    step 'lints' 15m cargo clippy --all-targets -- -D warnings
+    # With what is private: the stages' docs link to it, and those links are checked too.
+    step 'docs' 10m env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items
+    step 'tests of the page' 2m bash -c run_page_tests
+    step 'build' 15m cargo test --no-run --all-targets
+    step 'tests' 15m bash -c run_tests
+    step 'chaos, short' 5m cargo test --test chaos -- --seconds 60 --seed 7
+    step 'chaos, short, https' 5m cargo test --test chaos -- --seconds 60 --seed 8 --tls
+    step 'examples in the docs' 5m cargo test --doc
+    step 'benches, smoke' 5m cargo test --benches
+}
+
+long() {
+    local repeats=${REPEATS:-10} seconds=${SECONDS_OF_LOAD:-30} round
+    step 'tools' 15m bash tests/tools/install.sh
+    step 'build' 20m cargo test --no-run --all-targets
+    step 'property tests, long' 3h env PROPTEST_CASES="${PROPTEST_CASES:-20000}" cargo test --lib
+    for ((round = 1; round <= repeats; round++)); do
+        step "suite, round $round" 20m bash -c run_tests
+    done
+    # New seeds each time: a violation prints its own.
+    local minutes=${MINUTES_OF_CHAOS:-120}
+    for ((round = 1; round * 20 <= minutes; round++)); do
+        step "chaos, round $round" 20m cargo test --test chaos -- --seconds 600 --seed "$RANDOM"
+        step "chaos, https, round $round" 20m cargo test --test chaos -- --seconds 600 --seed "$RANDOM" --tls
+    done
+    step 'build, release' 30m cargo bench --no-run
+    step 'micro benches' 2h cargo bench --benches
+    # Server and load tool on cores of their own, as all figures of this project are taken.
+    local cores=()
+    [[ $(nproc) -lt 2 ]] || cores=(--server-cores 0 --client-cores 1)
+    load() {
+        local name=$1
+        shift
+        step "load: $name" 10m cargo bench --bench load -- --seconds "$seconds" "${cores[@]}" "$@"
+    }
+    load 'low' --viewers 1000 --publishers 16 --rate 20
+    load 'low, v1' --viewers 1000 --publishers 16 --rate 20 --encoding v1
+    load 'flat out' --viewers 1000 --publishers 16 --rate flat
+    load 'flat out, v1' --viewers 1000 --publishers 16 --rate flat --encoding v1
+    load 'wide' --viewers 10000 --publishers 16 --rate 20
+    load 'idle room' --viewers 1 --publishers 1 --rate 20
+}
+
+case ${1:-} in
+test) everyday ;;
+prove) long ;;
+*)
+    printf 'usage: %s test|prove\n' "$0" >&2
+    exit 2
+    ;;
+esac
+summary
+printf '\nall is well\n'
