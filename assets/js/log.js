@@ -22,6 +22,7 @@ export function mountLog({ outbox, retry, edit, arrived, news }) {
   let last = null; // the last message in the stream
   let frame = 0;
   let unseen = 0;
+  let fresh = 0; // what came from others since the last write
   let joinedAt = Infinity;
   let historyTimer = 0;
 
@@ -54,6 +55,7 @@ export function mountLog({ outbox, retry, edit, arrived, news }) {
 
   function write() {
     frame = 0;
+    count();
     const added = document.createDocumentFragment();
     for (const message of take()) place(added, message);
     if (feed.waiting === 0) waiting.sweep();
@@ -68,6 +70,12 @@ export function mountLog({ outbox, retry, edit, arrived, news }) {
     empty.hidden = !feed.isEmpty || !waiting.isEmpty || log.getAttribute('aria-busy') === 'true';
     if (scroll.following) scroll.toEnd();
     else if (feed.waiting > 0 && scroll.nearEnd()) schedule();
+  }
+
+  // Here and not on arrival: only by the frame is it known whether the reader has left the end just before.
+  function count() {
+    if (!scroll.following && fresh > 0) setUnseen(unseen + fresh);
+    fresh = 0;
   }
 
   function take() {
@@ -142,6 +150,7 @@ export function mountLog({ outbox, retry, edit, arrived, news }) {
       log.setAttribute('aria-label', `Messages in ${room}`);
       document.getElementById('empty-room').textContent = `#${room}`;
       setBusy(true);
+      fresh = 0;
       outbox.of(room).forEach(show);
       setUnseen(0);
       scroll.follow();
@@ -155,9 +164,8 @@ export function mountLog({ outbox, retry, edit, arrived, news }) {
       joinedAt = Infinity;
     },
     receive(messages) {
-      const fresh = feed.push(messages);
+      for (const { id } of feed.push(messages)) fresh += outbox.isOwn(id) ? 0 : 1;
       for (const { id } of messages) arrived(id);
-      if (!scroll.following) setUnseen(unseen + fresh.filter(({ id }) => !outbox.isOwn(id)).length);
       schedule();
     },
     follow() {
