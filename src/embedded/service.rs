@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::clock::{Clock, Now};
 use super::faults::{Board, Faults};
-use super::store::{Mode, NewStream, Step, Store, SubscriptionId};
+use super::store::{Mode, NewStream, Step, Store, SubscriptionId, Tags};
 use super::wire::{Connector, Listener};
 use super::{Config, Error, ErrorKind};
 
@@ -94,6 +94,7 @@ impl Service {
             shards,
             mode: Mode::Provisioned,
             max_record: MIB,
+            tags: Tags::new(),
         };
         match self.with(|store, now| store.create_stream(new, now)) {
             Err(error) if error.kind() == ErrorKind::ResourceInUse => Ok(()),

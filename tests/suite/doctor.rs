@@ -50,7 +50,9 @@ async fn a_stream_over_the_wire_is_examined_without_leaving_a_trace() {
         "SubscribeToShard",
         "GetShardIterator, GetRecords",
         "DeregisterStreamConsumer",
+        "DescribeStreamConsumer",
         "ListStreamConsumers",
+        "ListTagsForResource",
     ] {
         let what = format!("permission {what}");
         assert_eq!(mark(&ended, &what), "ok", "{ended:?}");

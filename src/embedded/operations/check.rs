@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use crate::embedded::store::{Sequence, shard_number};
+use crate::embedded::store::{Resource, Sequence, shard_number};
 use crate::embedded::{Config, Error, ErrorKind};
 
 /// What `StreamName`, `ShardId` and `ConsumerName` are made of: 1–128 of `[a-zA-Z0-9_.-]`.
@@ -194,6 +194,26 @@ pub(crate) fn consumer_of_arn<'a>(
         return Err(malformed());
     }
     Ok((stream, consumer))
+}
+
+/// What tags can be on, by its ARN: a stream or a consumer. Of channels and queues there are none.
+pub(crate) fn resource_of_arn<'a>(config: &Config, arn: &'a str) -> Result<Resource<'a>, Error> {
+    let missing = || Error::not_found(format!("Resource {arn} not found."));
+    if !arn.contains("/consumer/") {
+        let stream = stream_of_arn(config, arn).map_err(|_| missing())?;
+        return Ok(Resource {
+            stream,
+            consumer: None,
+        });
+    }
+    let (stream, consumer) = consumer_of_arn(config, arn).map_err(|_| missing())?;
+    let second = arn
+        .rsplit_once(':')
+        .and_then(|(_, second)| second.parse().ok());
+    Ok(Resource {
+        stream,
+        consumer: Some((consumer, second.ok_or_else(missing)?)),
+    })
 }
 
 fn malformed_arn(member: &str, arn: &str) -> Error {

@@ -11,7 +11,7 @@ use super::streams::next_token;
 use super::token::{self, Kind};
 use super::types::Timestamp;
 use crate::embedded::clock::Now;
-use crate::embedded::store::{Consumer, Store, SubscriptionId};
+use crate::embedded::store::{Consumer, Store, SubscriptionId, Tags, admit};
 use crate::embedded::{Error, Service};
 
 /// How many consumers `ListStreamConsumers` gives unless asked for another number.
@@ -50,6 +50,7 @@ pub(crate) struct RegisterStreamConsumerInput {
     #[serde(rename = "StreamARN")]
     stream_arn: Option<String>,
     consumer_name: Option<String>,
+    tags: Option<Tags>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,8 +67,10 @@ pub(crate) fn register(
     let name = check::required("consumerName", input.consumer_name)?;
     check::name("consumerName", &name)?;
     let stream = check::stream_of_arn(service.config(), &arn)?;
+    let mut tags = Tags::new();
+    admit(&mut tags, input.tags.unwrap_or_default())?;
     service.with(|store, now| {
-        let consumer = store.register_consumer(stream, &name, now)?;
+        let consumer = store.register_consumer(stream, &name, tags, now)?;
         // AWS registers in the background, however quickly it does.
         let consumer = ConsumerShape {
             consumer_status: "CREATING",

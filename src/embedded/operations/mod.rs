@@ -1,14 +1,17 @@
 //! The operations: typed input, checks as the service model states them, one call of the store, typed answer.
 //!
 //! Inputs deserialize and answers serialize by serde and know no format; a text format writes blobs as base64, a binary
-//! one as they are. Members this service has no use for (tags of consumers, warm throughput) are accepted and passed over,
+//! one as they are. Members this service has no use for (warm throughput) are accepted and passed over,
 //! as are members it does not know.
 
 pub(crate) mod check;
 pub(crate) mod consumers;
+mod input;
 pub(crate) mod records;
+mod rules;
 pub(crate) mod shards;
 pub(crate) mod streams;
+pub(crate) mod tags;
 mod token;
 pub(crate) mod types;
 
@@ -35,9 +38,10 @@ macro_rules! operations {
 }
 
 operations! {
-    CreateStream, DeleteStream, DeregisterStreamConsumer, DescribeStream, DescribeStreamConsumer, DescribeStreamSummary,
-    GetRecords, GetShardIterator, ListShards, ListStreamConsumers, ListStreams, MergeShards, PutRecord, PutRecords,
-    RegisterStreamConsumer, SplitShard, SubscribeToShard, UpdateShardCount,
+    AddTagsToStream, CreateStream, DeleteStream, DeregisterStreamConsumer, DescribeStream, DescribeStreamConsumer,
+    DescribeStreamSummary, GetRecords, GetShardIterator, ListShards, ListStreamConsumers, ListStreams,
+    ListTagsForResource, ListTagsForStream, MergeShards, PutRecord, PutRecords, RegisterStreamConsumer,
+    RemoveTagsFromStream, SplitShard, SubscribeToShard, TagResource, UntagResource, UpdateShardCount,
 }
 
 /// What stands before an operation's name in the `X-Amz-Target` header.

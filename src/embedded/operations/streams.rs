@@ -1,6 +1,5 @@
 //! `CreateStream`, `DeleteStream`, `DescribeStream`, `DescribeStreamSummary`, `ListStreams`.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::check;
 use super::token::{self, Kind, Refused};
 use super::types::{ShardShape, Timestamp};
-use crate::embedded::store::{Mode, NewStream, Stream};
+use crate::embedded::store::{Mode, NewStream, Stream, Tags, admit};
 use crate::embedded::{Error, ErrorKind, Service};
 
 /// Shards of a new `ON_DEMAND` stream.
@@ -19,7 +18,6 @@ const KIB: usize = 1024;
 /// How many shards `DescribeStream` and how many streams `ListStreams` give unless asked for another number.
 const PAGE: u32 = 100;
 const MOST: u32 = 10_000;
-const MOST_TAGS: usize = 200;
 
 const MODES: &[(&str, Mode)] = &[
     ("PROVISIONED", Mode::Provisioned),
@@ -46,7 +44,7 @@ pub(crate) struct CreateStreamInput {
     pub(crate) stream_name: Option<String>,
     pub(crate) shard_count: Option<i64>,
     pub(crate) stream_mode_details: Option<StreamModeDetails>,
-    pub(crate) tags: Option<BTreeMap<String, String>>,
+    pub(crate) tags: Option<Tags>,
     #[serde(rename = "MaxRecordSizeInKiB")]
     pub(crate) max_record_size: Option<i64>,
     pub(crate) record_distribution_strategy: Option<String>,
@@ -83,12 +81,8 @@ pub(crate) fn create(service: &Service, input: CreateStreamInput) -> Result<(), 
             ));
         }
     }
-    // Accepted and not kept: nothing here lists them yet.
-    if input.tags.is_some_and(|tags| tags.len() > MOST_TAGS) {
-        return Err(Error::invalid_argument(format!(
-            "A stream cannot have more than {MOST_TAGS} tags."
-        )));
-    }
+    let mut tags = Tags::new();
+    admit(&mut tags, input.tags.unwrap_or_default())?;
     let max_record = kib.map_or(KIB * KIB, |kib| kib as usize * KIB);
     service.with(|store, now| {
         store.create_stream(
@@ -97,6 +91,7 @@ pub(crate) fn create(service: &Service, input: CreateStreamInput) -> Result<(), 
                 shards,
                 mode,
                 max_record,
+                tags,
             },
             now,
         )

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::subscription::SubscriptionId;
+use super::tags::Tags;
 use crate::embedded::clock::Now;
 
 /// A registered consumer.
@@ -14,6 +15,7 @@ pub(crate) struct Consumer {
     pub(crate) arn: Arc<str>,
     /// Milliseconds since the Unix epoch.
     pub(crate) created: u64,
+    pub(crate) tags: Tags,
     /// The second in the ARN.
     pub(super) second: u64,
     /// Steady time from which on it can subscribe.

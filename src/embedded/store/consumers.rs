@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::consumer::{Consumer, Lease};
 use super::shard::Start;
 use super::subscription::{Step, Subject, SubscriptionId};
-use super::{Status, Store, Stream, records};
+use super::{Status, Store, Stream, Tags, records};
 use crate::embedded::Error;
 use crate::embedded::clock::{Now, millis};
 
@@ -20,6 +20,7 @@ impl Store {
         &mut self,
         stream: &str,
         name: &str,
+        tags: Tags,
         now: Now,
     ) -> Result<&Consumer, Error> {
         let account = self.config.account.clone();
@@ -67,6 +68,7 @@ impl Store {
             arn: format!("{}/consumer/{name}:{second}", stream.arn).into(),
             name: Arc::clone(&name),
             created: now.wall,
+            tags,
             second,
             active_at: now.steady.saturating_add(creating_time),
             leases: HashMap::new(),

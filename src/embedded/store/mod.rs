@@ -14,6 +14,7 @@ mod sequence;
 mod shard;
 mod stream;
 mod subscription;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub(crate) use self::sequence::Sequence;
 pub(crate) use self::shard::{Record, Shard, Start, id as shard_id, number as shard_number};
 pub(crate) use self::stream::{Mode, NewStream, Status, Stream};
 pub(crate) use self::subscription::{ChildShard, Event, Step, SubscriptionId};
+pub(crate) use self::tags::{Resource, Tags, admit};
 
 use self::ledger::Ledger;
 use self::stream::{Change, Pending};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::consumer::Consumer;
 use super::hash::{self, HashRange};
 use super::shard::Shard;
+use super::tags::Tags;
 use crate::embedded::clock::Now;
 
 /// The state of a stream.
@@ -76,6 +77,7 @@ pub(crate) struct Stream {
     pub(crate) retention: u64,
     /// Largest record, data and partition key together.
     pub(crate) max_record: usize,
+    pub(crate) tags: Tags,
     /// By number: open ones, and closed ones until retention has passed them.
     pub(crate) shards: BTreeMap<u32, Shard>,
     pub(crate) consumers: BTreeMap<Arc<str>, Consumer>,
@@ -96,6 +98,7 @@ pub(crate) struct NewStream {
     pub(crate) shards: u32,
     pub(crate) mode: Mode,
     pub(crate) max_record: usize,
+    pub(crate) tags: Tags,
 }
 
 impl Stream {
@@ -109,6 +112,7 @@ impl Stream {
             mode: new.mode,
             retention,
             max_record: new.max_record,
+            tags: new.tags,
             shards: BTreeMap::new(),
             consumers: BTreeMap::new(),
             deregistered_second: None,

@@ -4,6 +4,7 @@ mod fanout;
 mod ports;
 mod records;
 mod streams;
+mod tags;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

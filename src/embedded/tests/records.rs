@@ -152,11 +152,4 @@ both_ways! {
         put(vec![entry(&"ä".repeat(256), b"")]).await.unwrap();
         put(vec![entry("a", b""); 500]).await.unwrap();
     }
-
-    async fn a_dry_run_changes_nothing(kinesis = Config::default()) {
-        kinesis.stream(1).await;
-        let put = kinesis.client.put_records().stream_name(STREAM).records(entry("a", b"x")).dry_run(true);
-        assert_eq!(code(&put.send().await.unwrap_err()), "DryRunOperationException");
-        assert_eq!(kinesis.service.kept_bytes(), 0);
-    }
 }

@@ -26,7 +26,7 @@ pub(super) use self::connector::Connector;
 use self::faulty::Broken;
 use self::line::Line;
 pub use self::listener::Listener;
-use super::operations::{Operation, consumers, records, shards, streams};
+use super::operations::{Operation, consumers, records, shards, streams, tags};
 use super::{Error, ErrorKind, Service};
 
 /// The header that names the operation.
@@ -130,6 +130,12 @@ fn run(service: &Service, request: &Request, body: &[u8], line: &Arc<Line>) -> R
         Operation::DescribeStreamConsumer => call.answered(consumers::describe),
         Operation::ListStreamConsumers => call.answered(consumers::list),
         Operation::DeregisterStreamConsumer => call.silent(consumers::deregister),
+        Operation::AddTagsToStream => call.silent(tags::add),
+        Operation::RemoveTagsFromStream => call.silent(tags::remove),
+        Operation::ListTagsForStream => call.answered(tags::list),
+        Operation::TagResource => call.silent(tags::tag),
+        Operation::UntagResource => call.silent(tags::untag),
+        Operation::ListTagsForResource => call.answered(tags::list_of),
         Operation::SubscribeToShard => {
             let subscribed = consumers::subscribe(service, json::decode(body)?)?;
             let events = EventBody::new(service.clone(), subscribed, Arc::clone(line));

@@ -95,7 +95,9 @@ fn a_subscription_ends_with_its_shard_after_naming_the_children() {
         },
         1,
     );
-    store.register_consumer(STREAM, "reader", at(10)).unwrap();
+    store
+        .register_consumer(STREAM, "reader", Tags::new(), at(10))
+        .unwrap();
     let id = subscribe(&mut store, Start::TrimHorizon, at(20)).unwrap();
     event(store.next(id, at(20)));
     assert!(matches!(store.next(id, at(20)), Step::Wait(_)));
@@ -152,20 +154,20 @@ fn a_subscription_expires() {
 fn a_consumer_of_the_same_name_is_another_one_within_the_same_second() {
     let mut store = store(Config::default(), 1);
     let first = store
-        .register_consumer(STREAM, "reader", at(0))
+        .register_consumer(STREAM, "reader", Tags::new(), at(0))
         .unwrap()
         .arn
         .clone();
     assert_eq!(
         store
-            .register_consumer(STREAM, "reader", at(0))
+            .register_consumer(STREAM, "reader", Tags::new(), at(0))
             .unwrap_err()
             .kind(),
         ErrorKind::ResourceInUse
     );
     store.deregister_consumer(STREAM, "reader", at(0)).unwrap();
     let second = store
-        .register_consumer(STREAM, "reader", at(0))
+        .register_consumer(STREAM, "reader", Tags::new(), at(0))
         .unwrap()
         .arn
         .clone();
@@ -182,11 +184,13 @@ fn consumers_are_bounded() {
         1,
     );
     for name in ["a", "b"] {
-        store.register_consumer(STREAM, name, at(0)).unwrap();
+        store
+            .register_consumer(STREAM, name, Tags::new(), at(0))
+            .unwrap();
     }
     assert_eq!(
         store
-            .register_consumer(STREAM, "c", at(0))
+            .register_consumer(STREAM, "c", Tags::new(), at(0))
             .unwrap_err()
             .kind(),
         ErrorKind::LimitExceeded

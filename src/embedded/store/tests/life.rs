@@ -116,7 +116,9 @@ fn a_stream_takes_its_time_to_come_to_change_and_to_go() {
     );
     put(&mut store, "a", at(299));
     assert_eq!(store.stream(STREAM, at(300)).unwrap().open_count(), 2);
-    store.register_consumer(STREAM, "reader", at(400)).unwrap();
+    store
+        .register_consumer(STREAM, "reader", Tags::new(), at(400))
+        .unwrap();
     assert_eq!(
         store
             .subscribe(STREAM, "reader", SHARD, Start::Latest, at(499))

@@ -38,6 +38,7 @@ fn new_stream(name: &str, shards: u32) -> NewStream {
         shards,
         mode: Mode::Provisioned,
         max_record: 1024 * 1024,
+        tags: Tags::new(),
     }
 }
 
@@ -74,7 +75,7 @@ fn read(store: &mut Store, shard: &str, start: Start, now: Now) -> Vec<Sequence>
 
 fn subscribe(store: &mut Store, start: Start, now: Now) -> Result<SubscriptionId, Error> {
     if store.stream(STREAM, now)?.consumers.is_empty() {
-        store.register_consumer(STREAM, "reader", now)?;
+        store.register_consumer(STREAM, "reader", Tags::new(), now)?;
     }
     store.subscribe(STREAM, "reader", SHARD, start, now)
 }
