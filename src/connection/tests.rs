@@ -24,7 +24,15 @@ struct Stage {
 }
 
 impl Stage {
+    /// With a shard that was read, and has nothing.
     fn new(config: log::Config) -> Self {
+        let stage = Self::unread(config);
+        stage.shard.advance(0.into(), 0);
+        stage
+    }
+
+    /// With a shard of which nothing was read yet.
+    fn unread(config: log::Config) -> Self {
         let (log, mut news) = Log::new(config);
         let worker = Worker::new(0, Arc::clone(&log), fanout::Config { lag_limit: 1 << 20 });
         tokio::task::spawn_local(Rc::clone(&worker).run(news.remove(0)));
@@ -125,6 +133,44 @@ fn run(test: impl Future<Output = ()>) {
         .build()
         .unwrap();
     LocalSet::new().block_on(&runtime, test);
+}
+
+#[test]
+fn i1_whoever_could_not_resume_is_sent_away_to_come_again() {
+    run(async {
+        let stage = Stage::unread(log::Config::default());
+        // Nothing is ever read here: after 5 s there is no position to tell.
+        let mut v1 = stage.join(Encoding::V1, None).await;
+        let (first, code) = frame(&mut v1).await;
+        assert_eq!((first, &code[..]), (0x88, &4001_u16.to_be_bytes()[..]));
+        // Who needs no position does not wait for one.
+        let mut plain = stage.join(Encoding::Plain, None).await;
+        stage.publish("a");
+        assert_eq!(text(&mut plain).await, "a");
+        let mut v1 = stage.join(Encoding::V1, None).await;
+        assert!(text(&mut v1).await.contains(r#""position":"0.4294967295""#));
+    });
+}
+
+#[test]
+fn nobody_is_told_the_position_that_another_came_with() {
+    run(async {
+        let stage = Stage::unread(log::Config::default());
+        let strange = Position {
+            sequence: 7.into(),
+            index: 7,
+        };
+        let mut first = stage.join(Encoding::V1, Some(strange)).await;
+        let joined = text(&mut first).await;
+        assert!(
+            joined.contains(r#""position":"7.7","recovered":false"#),
+            "{joined}"
+        );
+        stage.shard.advance(3.into(), 0);
+        let mut second = stage.join(Encoding::V1, None).await;
+        let joined = text(&mut second).await;
+        assert!(joined.contains(r#""position":"3.4294967295""#), "{joined}");
+    });
 }
 
 #[test]

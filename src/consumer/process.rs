@@ -18,7 +18,7 @@ use super::decode::{self, Decoder};
 use super::reaper::Heard;
 use super::repeats::Window;
 use crate::kinesis::{Record, Shard};
-use crate::log::LogShard;
+use crate::log::{LogShard, NEAR_TIP};
 use crate::message::{Message, SequenceNumber, Timestamp};
 use crate::telemetry::names;
 
@@ -120,6 +120,11 @@ impl Processor {
         self.is_showing = true;
     }
 
+    /// Whether it is known where in the shard, or at its beginning, reading stands.
+    pub(super) fn has_position(&self) -> bool {
+        self.floor.is_some()
+    }
+
     /// How far the shard was read.
     pub(super) fn read_to(&self) -> Option<SequenceNumber> {
         self.read_to
@@ -196,7 +201,7 @@ impl Processor {
         self.is_showing |= delivery.millis_behind == 0;
         if let (Some(read_to), Some(_)) = (self.read_to, self.floor) {
             // The end of a shard is not the tip of its rooms: they go on in its children.
-            let least = u64::from(delivery.is_end);
+            let least = if delivery.is_end { NEAR_TIP + 1 } else { 0 };
             self.log.advance(read_to, delivery.millis_behind.max(least));
         }
         #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]

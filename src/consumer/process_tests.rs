@@ -81,7 +81,7 @@ impl World {
     fn resumes(&self, after: u128) -> bool {
         let room = self.log.room(&Room::lobby()).unwrap();
         let after = format!("{after}.0");
-        match self.log.start(&room, &room.tail(), Some(&after), 100) {
+        match self.log.start(&room, &room.tail(), &after, 100) {
             Begin::At(start) => start.recovered,
             Begin::Ahead(_) | Begin::Beyond => false,
         }

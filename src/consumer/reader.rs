@@ -5,7 +5,7 @@
 //! when there is another source to read from: nothing is lost or taken twice.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::metrics::counter;
 use tokio::sync::{Notify, mpsc, watch};
@@ -18,7 +18,8 @@ use super::registration::{Request, Source};
 use super::repeats::Window;
 use super::shard::{Action, Input, Notice, Reader};
 use crate::kinesis::{
-    Batch, ConsumerArn, Error, ErrorKind, Event, Kinesis, ShardId, ShardIterator, Subscription,
+    Batch, ConsumerArn, Error, ErrorKind, Event, Kinesis, Shard, ShardId, ShardIterator,
+    Subscription,
 };
 use crate::telemetry::names;
 
@@ -26,7 +27,7 @@ use crate::telemetry::names;
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) kinesis: Kinesis,
-    pub(super) shard: ShardId,
+    pub(super) shard: Shard,
     pub(super) reader: Reader,
     pub(super) pace: Pace,
     pub(super) page: u16,
@@ -56,6 +57,9 @@ pub(super) struct Finished {
     pub(super) window: Window,
 }
 
+/// How often it is tried to give a shard without records a first one.
+const MARK_EVERY: Duration = Duration::from_secs(5);
+
 /// What a reader that finds its shard or its consumer missing is doing.
 pub(super) const MISSING: ShardState = ShardState::Connecting("missing");
 
@@ -78,7 +82,7 @@ impl Task {
                 self.tell(Input::ConsumerChanged, None);
             }
         }
-        tracing::debug!(shard = %self.shard, children = ?self.children, "read to its end");
+        tracing::debug!(shard = %self.shard.id, children = ?self.children, "read to its end");
         Finished {
             children: self.children,
             window: self.processor.into_window(),
@@ -109,7 +113,7 @@ impl Task {
                 }
                 (Action::Subscribe(from), _) => {
                     open = None;
-                    match self.kinesis.subscribe(consumer, &self.shard, from).await {
+                    match self.kinesis.subscribe(consumer, &self.shard.id, from).await {
                         Ok(subscription) => {
                             open = Some(subscription);
                             self.tell(Input::Opened, None);
@@ -171,13 +175,14 @@ impl Task {
         self.progress.is(ShardState::Connecting("connecting"));
         let mut iterator: Option<ShardIterator> = None;
         let mut next = now();
+        let mut mark_at = next;
         while !self.reader.cursor().is_finished() {
             sleep_until(next.into()).await;
             let called = now();
             let from = self.reader.cursor().from();
             let place = match iterator.take() {
                 Some(iterator) => Ok(iterator),
-                None => self.kinesis.get_shard_iterator(&self.shard, from).await,
+                None => self.kinesis.get_shard_iterator(&self.shard.id, from).await,
             };
             let batch = match place {
                 Ok(place) => {
@@ -193,7 +198,12 @@ impl Task {
                     let next = self
                         .pace
                         .page(batch.records.len(), batch.millis_behind, called);
+                    let is_at_tip = batch.next.is_some() && batch.millis_behind == 0;
                     iterator = self.batch(batch);
+                    if is_at_tip && !self.processor.has_position() && now() >= mark_at {
+                        self.mark().await;
+                        mark_at = now() + MARK_EVERY;
+                    }
                     next
                 }
                 Err(error) if error.kind() == ErrorKind::ExpiredIterator => {
@@ -209,6 +219,18 @@ impl Task {
                     self.pace.failed(now())
                 }
             };
+        }
+    }
+
+    /// There is nothing in the shard, and so no position that viewers could be told.
+    async fn mark(&self) {
+        let shard = &self.shard.id;
+        match self.kinesis.put_mark(&self.shard).await {
+            Ok(()) => tracing::debug!(%shard, "put a mark into a shard without records"),
+            Err(error) => tracing::warn!(
+                %shard, %error,
+                "cannot put a mark into a shard without records: newcomers to its rooms wait"
+            ),
         }
     }
 
@@ -243,7 +265,7 @@ impl Task {
     /// Tells the state machine what happened, and the world what it makes of it.
     fn tell(&mut self, input: Input, error: Option<&Error>) -> Option<Notice> {
         let notice = self.reader.on(input, now())?;
-        let shard = &self.shard;
+        let shard = &self.shard.id;
         let outline = || error.map(Error::outline).unwrap_or_default();
         let error = error.map(tracing::field::display);
         match notice {

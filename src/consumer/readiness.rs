@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::kinesis::ShardId;
+use crate::log::NEAR_TIP;
 use crate::message::SequenceNumber;
 
 /// What `/readyz` tells.
@@ -23,7 +24,8 @@ impl Readiness {
     /// The shards that are not within a second of their tip, or not known to be.
     pub fn behind(&self) -> impl Iterator<Item = &ShardStatus> {
         self.shards.iter().filter(|shard| {
-            shard.state != ShardState::Reading || shard.millis_behind.is_none_or(|lag| lag > AT_TIP)
+            shard.state != ShardState::Reading
+                || shard.millis_behind.is_none_or(|lag| lag > NEAR_TIP)
         })
     }
 }
@@ -65,9 +67,6 @@ impl ShardState {
         }
     }
 }
-
-/// So many milliseconds behind the tip are none.
-pub(super) const AT_TIP: u64 = 1_000;
 
 /// One shard's reader tells here how it is doing.
 #[derive(Debug)]
@@ -133,7 +132,7 @@ impl Progress {
             state.read_to = read_to;
             state.progressed = now;
         }
-        let first = !state.caught_up && millis_behind <= AT_TIP;
+        let first = !state.caught_up && millis_behind <= NEAR_TIP;
         state.caught_up |= first;
         first
     }

@@ -378,7 +378,7 @@ impl Supervisor {
         );
         let task = Task {
             kinesis: self.kinesis.clone(),
-            shard: id.clone(),
+            shard: entry.shard.clone(),
             reader,
             pace: Pace::new(self.config.polling, self.rng.fork()),
             page: self.config.polling.page,

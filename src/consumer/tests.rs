@@ -370,7 +370,7 @@ async fn splits_and_merges_while_messages_come_keep_every_rooms_order() {
     for (name, sequence) in first {
         let room = world.log.room(&Room::new(name).unwrap()).unwrap();
         let after = format!("{sequence}.0");
-        match world.log.start(&room, &room.tail(), Some(&after), 10) {
+        match world.log.start(&room, &room.tail(), &after, 10) {
             Begin::At(start) => assert!(start.recovered, "{name}"),
             other => panic!("{name}: {other:?}"),
         }
@@ -414,6 +414,48 @@ async fn who_comes_after_splits_and_merges_reads_the_same() {
         for room in ["lobby", "a", "b"] {
             assert_eq!(shown(&log, room), texts(0..60), "{mode:?} {start_at:?}");
         }
+        consumer.stop(SOON).await;
+    }
+}
+
+#[tokio::test]
+async fn i1_a_polled_shard_without_records_has_a_position_that_others_understand() {
+    for start_at in [Start::TrimHorizon, Start::Latest] {
+        let world = World::new(2, quick_service()).await;
+        let polling = Config {
+            mode: Mode::Polling,
+            start: start_at,
+            ..quick()
+        };
+        let log = new_log();
+        let polling = start(world.kinesis.clone(), Arc::clone(&log), polling);
+        let polling = polling.await.unwrap();
+        let rooms = ["a", "b", "c", "d"].map(|name| Room::new(name).unwrap());
+        let mut positions = vec![];
+        for room in &rooms {
+            let room = log.room(room).unwrap();
+            until(|| log.has_position(&room) && log.before_newcomers(&room).is_none()).await;
+            positions.push(log.newest(&room, &room.tail(), 100).position.to_string());
+        }
+        for text in texts(0..9) {
+            for room in &rooms {
+                world.say(room.as_str(), &text).await;
+            }
+        }
+        // Elsewhere, by another way, begun later.
+        let consumer = world.start(quick()).await;
+        for (room, after) in rooms.iter().zip(&positions) {
+            for log in [&log, &world.log] {
+                until(|| shown(log, room.as_str()).len() == 9).await;
+                let room = log.find(room).unwrap();
+                let resumed = || match log.start(&room, &room.tail(), after, 3) {
+                    Begin::At(start) => start.recovered,
+                    Begin::Ahead(_) | Begin::Beyond => false,
+                };
+                until(resumed).await;
+            }
+        }
+        polling.stop(SOON).await;
         consumer.stop(SOON).await;
     }
 }

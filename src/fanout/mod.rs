@@ -70,6 +70,9 @@ pub struct JoinRequest {
     pub after: Option<Box<str>>,
 }
 
+/// The code that says: nothing was read here yet, reconnect.
+const CLOSE_NOT_READ: u16 = 4001;
+
 /// How long a viewer has to answer a close frame.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -178,7 +181,8 @@ impl Worker {
     /// dropped when it is gone.
     ///
     /// Waits, for at most some 5 s, only if the viewer wants to resume from a position that was
-    /// not read here yet.
+    /// not read here yet, or is to be told one and its room was not read to its tip yet. Where
+    /// nothing at all was read meanwhile, it is sent away with 4001: another instance knows more.
     ///
     /// # Errors
     /// [`Crowded`] if there is no place for its room.
@@ -192,11 +196,18 @@ impl Worker {
         let local = Rc::clone(&membership.local);
         let history = request.history.unwrap_or(usize::MAX);
         let history = history.min(self.log.config().history);
-        let start = self
-            .find_start(&local, request.after.as_deref(), history)
-            .await;
+        let start = match &request.after {
+            Some(after) => Some(self.find_start(&local, after, history).await),
+            None => {
+                self.newcomers_start(&local, request.encoding, history)
+                    .await
+            }
+        };
         // From here on to the end nothing waits: the cursor stays where it is.
-        let outbox = local.outbox(self.log.account(), request.encoding, &start, history);
+        let outbox = match &start {
+            Some(start) => local.outbox(self.log.account(), request.encoding, start, history),
+            None => local.silent_outbox(request.encoding),
+        };
         let room = Rc::clone(&local);
         let viewer = Viewer::new(stream, request.encoding, room, outbox, permit);
         let viewer = Rc::new(viewer);
@@ -207,17 +218,19 @@ impl Worker {
             return Ok(viewer);
         };
         self.lag(&viewer, *outbox);
+        if start.is_none() {
+            self.close(&viewer, Some(CLOSE_NOT_READ));
+        }
         Ok(viewer)
     }
 
-    async fn find_start(&self, local: &LocalRoom, after: Option<&str>, history: usize) -> Start {
+    async fn find_start(&self, local: &LocalRoom, after: &str, history: usize) -> Start {
         let log = &self.log;
         loop {
             match log.start(&local.log, &local.cursor(), after, history) {
                 Begin::At(start) => return start,
                 Begin::Ahead(wait) => {
-                    let came = log.wait(&wait).await;
-                    if let (false, Some(after)) = (came, after) {
+                    if !log.wait(&wait).await {
                         return log.start_in_vain(&local.log, &local.cursor(), after, history);
                     }
                 }
@@ -225,6 +238,24 @@ impl Worker {
                 Begin::Beyond => tokio::task::yield_now().await,
             }
         }
+    }
+
+    /// Where a newcomer begins; `None` if it is to be told a position and there is none.
+    async fn newcomers_start(
+        &self,
+        local: &LocalRoom,
+        encoding: Encoding,
+        history: usize,
+    ) -> Option<Start> {
+        let log = &self.log;
+        if encoding == Encoding::V1
+            && let Some(wait) = log.before_newcomers(&local.log)
+            && !log.wait(&wait).await
+            && !log.has_position(&local.log)
+        {
+            return None;
+        }
+        Some(log.newest(&local.log, &local.cursor(), history))
     }
 
     /// Answers a ping.

@@ -12,7 +12,7 @@ use slab::Slab;
 use super::outbox::{Chunk, Outbox, SharedFrames};
 use super::viewer::{State, Viewer};
 use crate::log::{Account, Encoding, Entry, Node, RoomLog, Start, joined};
-use crate::message::Room;
+use crate::message::{Position, Room};
 
 /// The viewers that one worker has in one room.
 pub(super) struct LocalRoom {
@@ -26,8 +26,9 @@ pub(super) struct LocalRoom {
     /// Joining viewers and others: the room is kept while there are any.
     pub(super) members: Cell<usize>,
     pub(super) lag_checked: Cell<Instant>,
-    /// What a newcomer gets, for each encoding and length of history; until the next sweep.
-    newcomers: RefCell<HashMap<(Encoding, usize), Arc<SharedFrames>>>,
+    /// What a newcomer gets, for each encoding, length of history and position that it is told;
+    /// until the next sweep.
+    newcomers: RefCell<HashMap<(Encoding, usize, Position), Arc<SharedFrames>>>,
     sweep: RefCell<Option<Underway>>,
 }
 
@@ -186,6 +187,12 @@ impl LocalRoom {
         Outbox::new(self.room().clone(), encoding, [chunk], node, Instant::now())
     }
 
+    /// For a viewer that gets nothing.
+    pub(super) fn silent_outbox(&self, encoding: Encoding) -> Outbox {
+        let room = self.room().clone();
+        Outbox::new(room, encoding, [], self.cursor(), Instant::now())
+    }
+
     /// What every newcomer gets who asks for as much history: encoded once.
     fn newcomer(
         &self,
@@ -195,7 +202,8 @@ impl LocalRoom {
         history: usize,
     ) -> Arc<SharedFrames> {
         let mut newcomers = self.newcomers.borrow_mut();
-        if let Some(found) = newcomers.get(&(encoding, history)) {
+        let key = (encoding, history, start.position);
+        if let Some(found) = newcomers.get(&key) {
             return Arc::clone(found);
         }
         let cursor = self.cursor();
@@ -211,7 +219,7 @@ impl LocalRoom {
         let bytes = self.first_frames(encoding, start, entries);
         let frames = Arc::new(SharedFrames::new(bytes, account));
         if newcomers.len() < MAX_NEWCOMER_SLICES {
-            newcomers.insert((encoding, history), Arc::clone(&frames));
+            newcomers.insert(key, Arc::clone(&frames));
         }
         frames
     }

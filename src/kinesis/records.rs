@@ -7,9 +7,12 @@ use aws_sdk_kinesis::types::{self, PutRecordsRequestEntry, ShardIteratorType};
 use bytes::Bytes;
 
 use super::convert;
-use super::shard::{ChildShard, ShardId};
-use super::{Error, Kinesis};
+use super::shard::{ChildShard, Shard, ShardId};
+use super::{Error, ErrorKind, Kinesis};
 use crate::message::{SequenceNumber, Timestamp};
+
+/// Of a type that every reader passes over.
+const MARK: &[u8] = br#"{"type":"mark"}"#;
 
 /// A record as it was read from a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +157,37 @@ impl Kinesis {
             .into_iter()
             .map(|result| outcome(OPERATION, &self.stream, result))
             .collect()
+    }
+
+    /// Puts a record that says nothing into a shard, or what came of it. Whoever polls a shard
+    /// without records is told no sequence number, and so knows no position in it, before one
+    /// comes.
+    ///
+    /// # Errors
+    /// As for every call: [`Error`].
+    pub async fn put_mark(&self, shard: &Shard) -> Result<(), Error> {
+        const OPERATION: &str = "PutRecords";
+        let record = PutRecordsRequestEntry::builder()
+            .partition_key("~mark")
+            .explicit_hash_key(shard.range.start.0.to_string())
+            .data(Blob::new(MARK))
+            .build()
+            .map_err(|_| Error::protocol(OPERATION, &self.stream, "incomplete record"))?;
+        let (thing, within) = ((OPERATION, shard.id.as_str()), self.call_timeout);
+        let answer = self
+            .within(thing, &self.puts, within, |client| {
+                let request = client.put_records().stream_name(&*self.stream);
+                request.records(record).send()
+            })
+            .await?;
+        match answer.failed_record_count {
+            None | Some(0) => Ok(()),
+            Some(_) => Err(Error::new(
+                OPERATION,
+                shard.id.as_str(),
+                ErrorKind::Throttled,
+            )),
+        }
     }
 
     /// A place to poll from.

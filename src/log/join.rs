@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::Log;
@@ -36,7 +37,7 @@ pub enum Begin {
     Beyond,
 }
 
-/// A viewer that is ahead of what was read here; see [`Log::wait`].
+/// What a viewer has to wait for before it can begin; see [`Log::wait`].
 #[derive(Debug)]
 pub struct Wait(Awaited);
 
@@ -51,24 +52,17 @@ enum Awaited {
     },
     /// That any shard of the room is known: before the first list of them, none is.
     Shards(HashKey),
+    /// That the room was once read to its tip.
+    Tip(HashKey),
 }
 
-/// How long a viewer waits for its position to be read here.
+/// How long a viewer waits for its position, or any, to be read here.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Log {
     /// Finds where a viewer begins whose last message is `after`, or the newest `history` messages
     /// up to and with `end` if it cannot resume.
-    pub fn start(
-        &self,
-        room: &RoomLog,
-        end: &Arc<Node>,
-        after: Option<&str>,
-        history: usize,
-    ) -> Begin {
-        let Some(after) = after else {
-            return Begin::At(self.newest(room, end, history));
-        };
+    pub fn start(&self, room: &RoomLog, end: &Arc<Node>, after: &str, history: usize) -> Begin {
         let Ok(after) = after.parse::<Position>() else {
             return self.not_recovered("malformed", room, end, history);
         };
@@ -93,6 +87,20 @@ impl Log {
             },
             Verdict::Unknown => self.not_recovered("unknown", room, end, history),
         }
+    }
+
+    /// What a newcomer has to wait for who is to be told a position: that its room was read to its
+    /// tip once. Before, the only position to tell would be one long past, from which it could
+    /// not resume elsewhere, or none at all.
+    pub fn before_newcomers(&self, room: &RoomLog) -> Option<Wait> {
+        let key = room.room().hash_key();
+        let is_caught_up = self.lineage(key).was_at_tip();
+        (!is_caught_up).then_some(Wait(Awaited::Tip(key)))
+    }
+
+    /// Whether there is a position in this room that can be resumed from.
+    pub fn has_position(&self, room: &RoomLog) -> bool {
+        self.lineage(room.room().hash_key()).is_read()
     }
 
     fn not_recovered(
@@ -128,12 +136,20 @@ impl Log {
         start
     }
 
-    /// Waits until the position was read here, or can be said not to be of this stream. If this is
-    /// true [`start`](Self::start) is asked again, else [`start_in_vain`](Self::start_in_vain).
+    /// Waits for that, or until it can be said that it will not come, but never longer than 5 s.
+    /// If this is true, or the viewer is a newcomer, [`start`](Self::start) is asked again, else
+    /// [`start_in_vain`](Self::start_in_vain).
     pub async fn wait(&self, wait: &Wait) -> bool {
         let deadline = Instant::now() + PATIENCE;
         let came = match &wait.0 {
-            Awaited::Shards(key) => self.wait_for_shards(*key, deadline).await,
+            Awaited::Tip(key) => {
+                let was_at_tip = || self.lineage(*key).was_at_tip();
+                return until(&self.tips, was_at_tip, deadline).await;
+            }
+            Awaited::Shards(key) => {
+                let is_known = || !self.lineage(*key).0.is_empty();
+                until(&self.opened, is_known, deadline).await
+            }
             Awaited::Reading {
                 shard,
                 after,
@@ -146,22 +162,9 @@ impl Log {
         came
     }
 
-    async fn wait_for_shards(&self, key: HashKey, deadline: Instant) -> bool {
-        loop {
-            let mut opened = std::pin::pin!(self.opened.notified());
-            // Registered before the look, so that no shard is made known between the two.
-            opened.as_mut().enable();
-            if !self.lineage(key).0.is_empty() {
-                return true;
-            }
-            if timeout_at(deadline, opened).await.is_err() {
-                return false;
-            }
-        }
-    }
-
-    /// The newest messages up to and with `end`.
-    fn newest(&self, room: &RoomLog, end: &Arc<Node>, history: usize) -> Start {
+    /// Where a newcomer begins: with the newest messages up to and with `end`. Its position is one
+    /// to resume from if [`has_position`](Self::has_position).
+    pub fn newest(&self, room: &RoomLog, end: &Arc<Node>, history: usize) -> Start {
         let history = history.min(self.config().history) as u64;
         let first = end.ordinal.saturating_sub(history);
         let mut node = room.history();
@@ -179,20 +182,41 @@ impl Log {
         }
         let skip = usize::try_from(first.saturating_sub(node.ordinal)).unwrap_or(usize::MAX);
         let lineage = self.lineage(room.room().hash_key());
+        // In this order: what was read by the first look is appended by the second.
+        let read_to = lineage.read_to();
+        let is_end = room.tail().ordinal == end.ordinal;
         let position = if node.ordinal + (skip as u64) < end.ordinal {
             // Just before the first message that will be sent: whoever loses the connection in
             // between and resumes from here gets it all.
             first_after(&node, skip).map(|entry| entry.position.before())
         } else if end.ordinal > 0 {
             Some(end.end.position)
+        } else if is_end {
+            read_to
         } else {
-            lineage.read_to()
+            // Something came that this viewer has yet to get.
+            first_after(end, 0).map(|entry| entry.position.before())
         };
         Start {
             node,
             skip,
             position: position.unwrap_or(LogPosition::START.position),
             recovered: false,
+        }
+    }
+}
+
+/// Waits until it is so, looking whenever it is notified; false if the time is up.
+async fn until(notify: &Notify, is_so: impl Fn() -> bool, deadline: Instant) -> bool {
+    loop {
+        let mut notified = std::pin::pin!(notify.notified());
+        // Registered before the look, so that nothing falls between the two.
+        notified.as_mut().enable();
+        if is_so() {
+            return true;
+        }
+        if timeout_at(deadline, notified).await.is_err() {
+            return false;
         }
     }
 }

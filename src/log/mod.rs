@@ -39,7 +39,7 @@ pub use frame::{Encoding, MAX_COALESCED, close, end_of_frame, joined, pong};
 pub use join::{Begin, Start, Wait};
 pub use memory::{Account, Charge};
 pub use room::RoomLog;
-pub use shard::{LogShard, OpenShard};
+pub use shard::{LogShard, NEAR_TIP, OpenShard};
 
 use crate::message::{HashKey, Room};
 use crate::telemetry::names;
@@ -102,6 +102,8 @@ pub struct Log {
     shards: ArcSwap<Vec<Arc<LogShard>>>,
     /// Notified when a shard is made known.
     opened: Notify,
+    /// Notified when a shard was at its tip for the first time.
+    tips: Notify,
     wakers: Arc<Wakers>,
     /// When it may be tried again to drop what is too much.
     shrinking: Mutex<Instant>,
@@ -126,6 +128,7 @@ impl Log {
             admitting: Mutex::new(()),
             shards: ArcSwap::default(),
             opened: Notify::new(),
+            tips: Notify::new(),
             wakers: Arc::new(Wakers(wakers)),
             shrinking: Mutex::new(Instant::now()),
         };

@@ -20,9 +20,10 @@ const MARK_EVERY: u64 = 256;
 /// What a room keeps, see the settings of the same names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keep {
-    /// At least so many messages.
+    /// So many messages at least …
     pub(super) history: u64,
-    /// And everything that is younger.
+    /// … and everything that is younger, with so many messages before it: whoever came when the
+    /// window began was told the position before those.
     pub(super) window: Duration,
 }
 
@@ -42,7 +43,9 @@ pub struct RoomLog {
     /// Every so many messages a node, oldest first, none before the head: where to begin looking
     /// for a position. A stampede of viewers who resume must not walk the whole log each.
     marks: ArcSwap<Vec<Arc<Node>>>,
-    appending: Mutex<()>,
+    /// Held by whoever appends or drops. The newest node that is older than the window, as far as
+    /// was looked.
+    appending: Mutex<Arc<Node>>,
     /// Set once, under `appending`, when the room leaves the log: nothing may be added after.
     gone: AtomicBool,
     kept: AtomicUsize,
@@ -75,9 +78,9 @@ impl RoomLog {
             keep,
             head: ArcSwap::new(Arc::clone(&node)),
             history: ArcSwap::new(Arc::clone(&node)),
-            tail: ArcSwap::new(node),
+            tail: ArcSwap::new(Arc::clone(&node)),
             marks: ArcSwap::default(),
-            appending: Mutex::new(()),
+            appending: Mutex::new(node),
             gone: AtomicBool::new(false),
             kept: AtomicUsize::new(0),
             viewers: AtomicUsize::new(0),
@@ -131,7 +134,7 @@ impl RoomLog {
         self.kept.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, ()> {
+    fn lock(&self) -> MutexGuard<'_, Arc<Node>> {
         // What the lock guards is swapped whole: a panic cannot leave it half done.
         self.appending
             .lock()
@@ -145,7 +148,7 @@ impl RoomLog {
         entries: Vec<Entry>,
         now: Instant,
     ) -> Result<(), Vec<Entry>> {
-        let lock = self.lock();
+        let mut lock = self.lock();
         // Relaxed: it is written under the lock that is held here.
         if self.gone.load(Ordering::Relaxed) {
             return Err(entries);
@@ -162,7 +165,7 @@ impl RoomLog {
             }
             self.link(generation, batch.into(), now);
         }
-        self.trim(now);
+        self.trim(&mut lock, now);
         drop(lock);
         self.wake();
         Ok(())
@@ -261,7 +264,7 @@ impl RoomLog {
         self.viewers
             .compare_exchange(0, EVICTED, Ordering::AcqRel, Ordering::Acquire)
             .ok()?;
-        let _lock = self.lock();
+        let mut lock = self.lock();
         let tail = self.tail.load_full();
         if only_empty && tail.ordinal > 0 {
             self.viewers.store(0, Ordering::Release);
@@ -274,55 +277,58 @@ impl RoomLog {
         self.marks.store(Arc::default());
         self.head.store(Arc::clone(&empty));
         self.history.store(Arc::clone(&empty));
-        self.tail.store(empty);
+        self.tail.store(Arc::clone(&empty));
+        *lock = empty;
         Some(tail.end)
     }
 
-    /// Drops what is older than the room keeps. The caller holds the lock.
-    fn trim(&self, now: Instant) {
+    /// Drops what is older than the room keeps.
+    fn trim(&self, aged: &mut Arc<Node>, now: Instant) {
+        while let Some(next) = aged.next().cloned()
+            && now.saturating_duration_since(next.appended) > self.keep.window
+        {
+            *aged = next;
+        }
+        let last = aged.ordinal.saturating_sub(self.keep.history);
+        self.drop_while(aged, |next, _| next.ordinal <= last);
+    }
+
+    /// Drops the oldest nodes as long as that is wanted, by the next and what is freed up to
+    /// then; never any of the history. Returns what was freed.
+    fn drop_while(&self, aged: &mut Arc<Node>, wanted: impl Fn(&Node, usize) -> bool) -> usize {
         let history = self.history.load_full();
-        let head = self.head.load_full();
-        let mut last = Arc::clone(&head);
+        let mut last = self.head.load_full();
         let mut freed = 0;
         while last.ordinal < history.ordinal
             && let Some(next) = last.next().cloned()
             && next.ordinal <= history.ordinal
-            && now.saturating_duration_since(next.appended) > self.keep.window
+            && wanted(&next, freed)
         {
             freed += next.weight();
             last = next;
         }
         if freed > 0 {
             self.drop_up_to(&last, freed);
+            // What is dropped must not be held here.
+            if aged.ordinal <= last.ordinal {
+                *aged = self.head.load_full();
+            }
         }
+        freed
     }
 
     /// Drops the oldest nodes until `target` bytes are kept or only the history is left; returns
     /// how many bytes the room let go. The memory is free once no viewer pins it.
     pub(super) fn shrink(&self, target: usize) -> usize {
-        let _lock = self.lock();
-        let history = self.history.load_full();
-        let mut last = self.head.load_full();
-        let mut freed = 0;
+        let mut lock = self.lock();
         let kept = self.kept_bytes();
-        while kept.saturating_sub(freed) > target
-            && last.ordinal < history.ordinal
-            && let Some(next) = last.next().cloned()
-            && next.ordinal <= history.ordinal
-        {
-            freed += next.weight();
-            last = next;
-        }
-        if freed > 0 {
-            self.drop_up_to(&last, freed);
-        }
-        freed
+        self.drop_while(&mut lock, |_, freed| kept.saturating_sub(freed) > target)
     }
 
     /// Drops what is due by age; for rooms that nothing is appended to.
     pub(super) fn maintain(&self, now: Instant) {
-        let _lock = self.lock();
-        self.trim(now);
+        let mut lock = self.lock();
+        self.trim(&mut lock, now);
     }
 
     /// Moves the head to where `last` stands. A hollow node takes its place, so that the head

@@ -13,6 +13,9 @@ use super::chain::{Entry, LogPosition};
 use crate::message::{HashKey, Message, Position, Room, SequenceNumber};
 use crate::telemetry::names;
 
+/// So many milliseconds behind the tip are next to none.
+pub const NEAR_TIP: u64 = 1_000;
+
 /// What makes a shard known to the log.
 #[derive(Clone, Debug)]
 pub struct OpenShard {
@@ -35,6 +38,8 @@ pub(super) struct Progress {
     pub(super) read_to: Option<SequenceNumber>,
     /// The last event said that nothing is left to be read.
     pub(super) at_tip: bool,
+    /// An event once said that next to nothing is.
+    pub(super) was_at_tip: bool,
     /// It was read to its end.
     pub(super) closed: bool,
     /// Counts events: an event that came after a moment has a higher number.
@@ -99,12 +104,18 @@ impl LogShard {
     /// Says that everything up to and with `read_to` was read and appended, and by how many
     /// milliseconds the shard's tip is ahead of it. Called after every event, also an empty one.
     pub fn advance(&self, read_to: SequenceNumber, millis_behind: u64) {
+        let mut is_first = false;
         self.change(|progress| {
             progress.read_to = progress.read_to.max(Some(read_to));
             progress.at_tip = millis_behind == 0;
+            is_first = !progress.was_at_tip && millis_behind <= NEAR_TIP;
+            progress.was_at_tip |= is_first;
             progress.events += 1;
         });
         self.advanced.notify_waiters();
+        if is_first {
+            self.log.tips.notify_waiters();
+        }
     }
 
     /// Says that the shard was read to its end.
@@ -185,6 +196,12 @@ impl Lineage {
             generation: shard.open.generation,
             position: after,
         })
+    }
+
+    /// Whether the room was read to its tip once; in that shard, or in one before it.
+    pub(super) fn was_at_tip(&self) -> bool {
+        let mut shards = self.0.iter();
+        shards.any(|shard| shard.progress.load().was_at_tip)
     }
 
     /// Whether anything of the room was read yet.

@@ -71,20 +71,15 @@ fn a_newcomer_gets_the_newest_history_and_can_resume_from_where_it_joined() {
         shard.advance(sequence.into(), 0);
     }
     let found = log.find(&lobby).unwrap();
-    let start = at(log.start(&found, &found.tail(), None, 100));
+    let start = log.newest(&found, &found.tail(), 100);
     assert_eq!(texts(&start), ["1007", "1008", "1009"]);
     assert!(!start.recovered);
-    let again = at(log.start(
-        &found,
-        &found.tail(),
-        Some(&start.position.to_string()),
-        100,
-    ));
+    let again = at(log.start(&found, &found.tail(), &start.position.to_string(), 100));
     assert_eq!(texts(&again), ["1007", "1008", "1009"]);
     assert!(again.recovered);
-    let less = at(log.start(&found, &found.tail(), None, 1));
+    let less = log.newest(&found, &found.tail(), 1);
     assert_eq!(texts(&less), ["1009"]);
-    let none = at(log.start(&found, &found.tail(), None, 0));
+    let none = log.newest(&found, &found.tail(), 0);
     assert_eq!(none.position, "1009.0".parse().unwrap());
 }
 
@@ -96,13 +91,8 @@ fn a_position_of_the_very_first_message_resumes_before_it() {
     shard.append(vec![message(&lobby, 1_000, 0, "first")]);
     shard.advance(1_000_u128.into(), 0);
     let found = log.find(&lobby).unwrap();
-    let start = at(log.start(&found, &found.tail(), None, 100));
-    let again = at(log.start(
-        &found,
-        &found.tail(),
-        Some(&start.position.to_string()),
-        100,
-    ));
+    let start = log.newest(&found, &found.tail(), 100);
+    let again = at(log.start(&found, &found.tail(), &start.position.to_string(), 100));
     assert!(again.recovered);
     assert_eq!(texts(&again), ["first"]);
 }
@@ -130,7 +120,7 @@ fn positions_below_the_floor_malformed_or_of_another_stream_are_not_recovered() 
         ("1006.1", true, &[]),
         ("1010.4294967295", true, &[]),
     ] {
-        let start = at(log.start(&found, &found.tail(), Some(after), 100));
+        let start = at(log.start(&found, &found.tail(), after, 100));
         assert_eq!(
             (start.recovered, &texts(&start)[..]),
             (
@@ -156,10 +146,10 @@ fn a_viewer_is_never_placed_in_front_of_its_workers_cursor() {
     ]);
     shard.advance(1_001_u128.into(), 0);
     for after in ["1001.0", "1001.1"] {
-        let begin = log.start(&found, &cursor, Some(after), 100);
+        let begin = log.start(&found, &cursor, after, 100);
         assert!(matches!(begin, Begin::Beyond), "{after}: {begin:?}");
     }
-    let start = at(log.start(&found, &cursor, Some("1000.0"), 100));
+    let start = at(log.start(&found, &cursor, "1000.0", 100));
     assert_eq!(texts(&start), ["b", "c"]);
 }
 
@@ -168,7 +158,7 @@ async fn a_position_waits_for_the_shards_to_be_known_and_is_kept_if_they_are_not
     let (log, _news) = Log::new(Config::default());
     let lobby = Room::lobby();
     let found = log.room(&lobby).unwrap();
-    let ahead = || match log.start(&found, &found.tail(), Some("1000.7"), 100) {
+    let ahead = || match log.start(&found, &found.tail(), "1000.7", 100) {
         Begin::Ahead(wait) => wait,
         other => panic!("{other:?}"),
     };
@@ -205,13 +195,62 @@ async fn a_position_waits_for_the_shards_to_be_known_and_is_kept_if_they_are_not
 }
 
 #[tokio::test(start_paused = true)]
+async fn i1_a_newcomer_waits_until_there_is_a_position_to_resume_from() {
+    let (log, _news) = Log::new(Config::default());
+    let lobby = Room::lobby();
+    let found = log.room(&lobby).unwrap();
+    let wait = log.before_newcomers(&found).unwrap();
+    let before = tokio::time::Instant::now();
+    assert!(!log.wait(&wait).await);
+    assert_eq!(before.elapsed(), Duration::from_secs(5));
+    assert!(!log.has_position(&found), "nothing was read");
+
+    let shard = open(&log, 1, 1_000);
+    let reading = async {
+        tokio::task::yield_now().await;
+        shard.advance(1_100_u128.into(), 60_000);
+        assert!(log.has_position(&found), "one that is long past");
+        tokio::task::yield_now().await;
+        shard.advance(1_200_u128.into(), 900);
+    };
+    let before = tokio::time::Instant::now();
+    assert!(tokio::join!(log.wait(&wait), reading).0);
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    assert_eq!(shard.progress.load().read_to, Some(1_200_u128.into()));
+    let start = log.newest(&found, &found.tail(), 100);
+    assert_eq!(start.position, Position::end_of(1_200_u128.into()));
+
+    // Once it was there newcomers do not wait, also when the tip is ahead again.
+    shard.advance(1_300_u128.into(), 60_000);
+    assert!(log.before_newcomers(&found).is_none());
+}
+
+#[test]
+fn i1_what_a_newcomer_has_yet_to_get_is_behind_its_position() {
+    let (log, _news) = Log::new(Config::default());
+    let shard = open(&log, 1, 1_000);
+    let lobby = Room::lobby();
+    let found = log.room(&lobby).unwrap();
+    shard.advance(1_000_u128.into(), 0);
+    // The worker's cursor stands before what came a moment ago.
+    let cursor = found.tail();
+    shard.append(vec![message(&lobby, 1_001, 0, "a")]);
+    shard.advance(1_001_u128.into(), 0);
+    let joined = log.newest(&found, &cursor, 100);
+    let after = joined.position.to_string();
+    let resumed = at(log.start(&found, &found.tail(), &after, 100));
+    assert!(resumed.recovered);
+    assert_eq!(texts(&resumed), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_position_ahead_waits_until_it_is_read_or_five_seconds() {
     let (log, _news) = Log::new(Config::default());
     let shard = open(&log, 1, 1_000);
     shard.advance(1_000_u128.into(), 0);
     let lobby = Room::lobby();
     let found = log.room(&lobby).unwrap();
-    let ahead = |after: &str| match log.start(&found, &found.tail(), Some(after), 100) {
+    let ahead = |after: &str| match log.start(&found, &found.tail(), after, 100) {
         Begin::Ahead(wait) => wait,
         other => panic!("{other:?}"),
     };
@@ -226,7 +265,7 @@ async fn a_position_ahead_waits_until_it_is_read_or_five_seconds() {
         shard.advance(1_005_u128.into(), 0);
     };
     assert!(tokio::join!(log.wait(&wait), reading).0);
-    let start = at(log.start(&found, &found.tail(), Some("1005.0"), 100));
+    let start = at(log.start(&found, &found.tail(), "1005.0", 100));
     assert_eq!(texts(&start), ["b"]);
 
     // At the tip and still below it: not of this stream.
@@ -243,7 +282,7 @@ async fn a_position_ahead_waits_until_it_is_read_or_five_seconds() {
 
     // A shard that was read to its end will never hold it.
     shard.close();
-    let start = at(log.start(&found, &found.tail(), Some("2000.0"), 100));
+    let start = at(log.start(&found, &found.tail(), "2000.0", 100));
     assert!(!start.recovered);
 }
 
@@ -264,14 +303,14 @@ fn a_room_goes_on_in_the_child_of_its_shard() {
         ("1550.0", &["new"]),
         ("2001.0", &[]),
     ] {
-        let start = at(log.start(&found, &found.tail(), Some(after), 100));
+        let start = at(log.start(&found, &found.tail(), after, 100));
         assert!(start.recovered, "{after}");
         assert_eq!(texts(&start), expected, "{after}");
     }
     // The parent's end was passed over nothing; but had the child's beginning not been shown,
     // a position in the parent would no longer lead to everything.
     child.set_floor(2_000_u128.into());
-    let start = at(log.start(&found, &found.tail(), Some("1500.0"), 100));
+    let start = at(log.start(&found, &found.tail(), "1500.0", 100));
     assert!(!start.recovered);
 }
 
@@ -298,12 +337,12 @@ fn the_idlest_room_without_viewers_makes_place_and_its_end_is_remembered() {
     assert!(!viewers.leave(0, Encoding::V1, true), "it has messages");
     let again = log.room(&b).unwrap();
     shard.advance(1_002_u128.into(), 0);
-    let start = at(log.start(&again, &again.tail(), Some("1000.0"), 100));
+    let start = at(log.start(&again, &again.tail(), "1000.0", 100));
     assert!(
         !start.recovered,
         "what stood in b at 1001 is no longer known"
     );
-    let start = at(log.start(&again, &again.tail(), Some("1002.0"), 100));
+    let start = at(log.start(&again, &again.tail(), "1002.0", 100));
     assert!(start.recovered);
 }
 
@@ -355,7 +394,7 @@ fn memory_is_bounded_and_the_newest_history_stays() {
     assert!(log.account().bytes() <= limit, "{}", log.account().bytes());
     for (name, expected) in [(&large, 10), (&small, 10)] {
         let found = log.find(name).unwrap();
-        let start = at(log.start(&found, &found.tail(), None, 100));
+        let start = log.newest(&found, &found.tail(), 100);
         assert!(texts(&start).len() >= expected, "{name}");
     }
 }
@@ -375,9 +414,10 @@ fn what_is_older_than_the_window_goes_but_never_the_history() {
     }
     shard.advance(1_010_u128.into(), 0);
     let found = log.find(&lobby).unwrap();
-    let resumed = |after| at(log.start(&found, &found.tail(), Some(after), 100));
+    let resumed = |after| at(log.start(&found, &found.tail(), after, 100));
     log.maintain(Instant::now());
     assert_eq!(texts(&resumed("1001.0")).len(), 8);
+    // Of what is older than the window two are kept, for whoever joined when it began.
     log.maintain(Instant::now() + window * 2);
     assert!(!resumed("1001.0").recovered);
     assert_eq!(texts(&resumed("1001.0")), ["1008", "1009"]);
@@ -385,6 +425,42 @@ fn what_is_older_than_the_window_goes_but_never_the_history() {
     shard.append(vec![message(&lobby, 1_011, 0, "more")]);
     shard.advance(1_011_u128.into(), 0);
     assert_eq!(texts(&resumed("1008.0")), ["1009", "more"]);
+}
+
+#[test]
+fn i1_whoever_was_told_a_position_can_resume_from_it_for_the_whole_window() {
+    let window = Duration::from_mins(2);
+    let (log, _news) = Log::new(Config {
+        history: 3,
+        resume_window: window,
+        ..Config::default()
+    });
+    let shard = open(&log, 1, 1_000);
+    let lobby = Room::lobby();
+    let mut next = 1_000_u128;
+    let mut say = |count: u128| {
+        for sequence in next..next + count {
+            shard.append(vec![message(&lobby, sequence, 0, &sequence.to_string())]);
+        }
+        next += count;
+        shard.advance((next - 1).into(), 0);
+    };
+    say(5);
+    log.maintain(Instant::now() + window * 2);
+    // It comes when all that there is is old, and loses its connection before the first message.
+    let found = log.find(&lobby).unwrap();
+    let joined = log.newest(&found, &found.tail(), 3);
+    let owed = texts(&joined);
+    assert_eq!(owed, ["1002", "1003", "1004"]);
+    say(20);
+    log.maintain(Instant::now() + window / 2);
+    let after = joined.position.to_string();
+    let resumed = at(log.start(&found, &found.tail(), &after, 3));
+    assert!(resumed.recovered);
+    assert_eq!(texts(&resumed).len(), 23);
+    log.maintain(Instant::now() + window * 2);
+    let resumed = at(log.start(&found, &found.tail(), &after, 3));
+    assert!(!resumed.recovered);
 }
 
 #[test]
@@ -479,12 +555,12 @@ proptest! {
         for (name, sent) in &model {
             let found = log.find(name).unwrap();
             let expected = |from: usize| sent[from..].iter().map(|m| m.text.to_string()).collect::<Vec<_>>();
-            let newest = at(log.start(&found, &found.tail(), None, history));
+            let newest = log.newest(&found, &found.tail(), history);
             prop_assert_eq!(texts(&newest), expected(sent.len().saturating_sub(history)));
             // From any message on: exactly what follows, or honestly not recovered.
             let index = pick.index(sent.len());
             let after = sent[index].position.to_string();
-            let resumed = at(log.start(&found, &found.tail(), Some(&after), history));
+            let resumed = at(log.start(&found, &found.tail(), &after, history));
             if resumed.recovered {
                 prop_assert_eq!(texts(&resumed), expected(index + 1));
             } else {

@@ -24,3 +24,4 @@ mod http;
 mod original;
 mod other_kinesis;
 mod settings;
+mod trouble;

@@ -93,6 +93,14 @@ impl Launch {
         Server::once_ready(child, folder, &args, stdout, stderr).await
     }
 
+    /// Starts the program and waits only until it listens.
+    pub(crate) async fn start_unready(self) -> Server {
+        let (mut child, folder, args) = self.spawn();
+        let stdout = gather(child.stdout.take().expect("stdout is piped"));
+        let stderr = gather(child.stderr.take().expect("stderr is piped"));
+        Server::once_listening(child, folder, &args, stdout, stderr).await
+    }
+
     /// Starts the program, which is expected to end by itself, and waits for that.
     pub(crate) async fn run(self) -> Ended {
         let (mut child, _folder, args) = self.spawn();

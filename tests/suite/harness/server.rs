@@ -59,6 +59,19 @@ impl Server {
 
     /// Waits for the lines with the addresses and then for `/readyz`.
     pub(super) async fn once_ready(
+        child: Child,
+        folder: TempDir,
+        args: &[String],
+        stdout: Lines,
+        stderr: Lines,
+    ) -> Self {
+        let mut server = Self::once_listening(child, folder, args, stdout, stderr).await;
+        server.once_it_is_ready().await;
+        server
+    }
+
+    /// Waits for the lines with the addresses.
+    pub(super) async fn once_listening(
         mut child: Child,
         folder: TempDir,
         args: &[String],
@@ -70,23 +83,6 @@ impl Server {
                 .any(|arg| arg == flag || arg.starts_with(&format!("{flag}=")))
         };
         let start = Instant::now();
-        let mut fail_after_deadline = |waiting_for: &str| {
-            let ended = child.try_wait().expect("the state of the child");
-            if ended.is_none() && start.elapsed() < DEADLINE {
-                return;
-            }
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!(
-                "chat-room {args:?}: {}, waiting for {waiting_for}\n── stdout\n{}\n── stderr\n{}",
-                ended.map_or_else(
-                    || format!("not within {DEADLINE:?}"),
-                    |status| format!("ended with {status}")
-                ),
-                joined(&stdout),
-                joined(&stderr),
-            );
-        };
         let mut line = async |prefix: &str| loop {
             let found = stdout
                 .lock()
@@ -96,7 +92,14 @@ impl Server {
             if let Some(address) = found {
                 return address;
             }
-            fail_after_deadline(&format!("the line `{prefix} http://…` on stdout"));
+            let waiting_for = format!("the line `{prefix} http://…` on stdout");
+            if let Some(problem) = overdue(&mut child, start, &waiting_for) {
+                panic!(
+                    "chat-room {args:?}: {problem}\n── stdout\n{}\n── stderr\n{}",
+                    joined(&stdout),
+                    joined(&stderr),
+                );
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         let address = line("listening on").await;
@@ -115,21 +118,6 @@ impl Server {
             .timeout(DEADLINE)
             .build()
             .expect("an HTTP client");
-        let ready = format!("http://{metrics}/readyz");
-        loop {
-            let answer = client.get(&ready).send().await;
-            let said = match answer {
-                Ok(answer) if answer.status() == StatusCode::OK => break,
-                Ok(answer) => format!(
-                    "{}: {}",
-                    answer.status(),
-                    answer.text().await.unwrap_or_default()
-                ),
-                Err(error) => format!("{error:?}"),
-            };
-            fail_after_deadline(&format!("200 from {ready}, which said last: {said}"));
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
         Self {
             child,
             stderr,
@@ -138,6 +126,30 @@ impl Server {
             kinesis,
             client,
             _folder: folder,
+        }
+    }
+
+    /// Waits for 200 from `/readyz`.
+    pub(crate) async fn once_it_is_ready(&mut self) {
+        let start = Instant::now();
+        let ready = self.metrics_url("/readyz");
+        loop {
+            let answer = self.client.get(&ready).send().await;
+            let said = match answer {
+                Ok(answer) if answer.status() == StatusCode::OK => return,
+                Ok(answer) => format!(
+                    "{}: {}",
+                    answer.status(),
+                    answer.text().await.unwrap_or_default()
+                ),
+                Err(error) => format!("{error:?}"),
+            };
+            let waiting_for = format!("200 from {ready}, which said last: {said}");
+            // Dropped by the panic, it shows its stderr.
+            if let Some(problem) = overdue(&mut self.child, start, &waiting_for) {
+                panic!("{problem}");
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -264,6 +276,21 @@ impl Drop for Server {
             );
         }
     }
+}
+
+/// Why it makes no sense to wait any longer, if it does not; the child is gone then.
+fn overdue(child: &mut Child, since: Instant, waiting_for: &str) -> Option<String> {
+    let ended = child.try_wait().expect("the state of the child");
+    if ended.is_none() && since.elapsed() < DEADLINE {
+        return None;
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    let how = ended.map_or_else(
+        || format!("not within {DEADLINE:?}"),
+        |status| format!("ended with {status}"),
+    );
+    Some(format!("{how}, waiting for {waiting_for}"))
 }
 
 /// The address in `line` if it is `<prefix> http://<address>`.

@@ -52,10 +52,27 @@ pub(crate) struct PlainViewer {
 impl Viewer {
     /// Joins with `query` (such as `room=a&history=0`) and takes the `joined` frame.
     pub(crate) async fn join(server: &Server, query: &str) -> Self {
-        let mut socket = connect(server, query, Some("chat-room.v1")).await;
-        let first = frame(&mut socket)
+        Self::try_join(server, query)
             .await
-            .unwrap_or_else(|end| panic!("{query}: closed before joined: {end:?}"));
+            .unwrap_or_else(|end| panic!("{query}: closed before joined: {end:?}"))
+    }
+
+    /// Joins, again and again as long as the instance sends it away for having read nothing.
+    pub(crate) async fn join_patiently(server: &Server, query: &str) -> Self {
+        let join = async {
+            loop {
+                match Self::try_join(server, query).await {
+                    Ok(viewer) => return viewer,
+                    Err(End(code)) => assert_eq!(code, Some(4001), "{query}"),
+                }
+            }
+        };
+        within("the instance has read something", join).await
+    }
+
+    async fn try_join(server: &Server, query: &str) -> Result<Self, End> {
+        let mut socket = connect(server, query, Some("chat-room.v1")).await;
+        let first = frame(&mut socket).await?;
         let value: Value =
             serde_json::from_str(&first).unwrap_or_else(|error| panic!("frame {first}: {error}"));
         assert_eq!(
@@ -64,12 +81,12 @@ impl Viewer {
         );
         let joined =
             serde_json::from_value(value).unwrap_or_else(|error| panic!("frame {first}: {error}"));
-        Self {
+        Ok(Self {
             socket,
             joined,
             waiting: VecDeque::new(),
             frames: Vec::new(),
-        }
+        })
     }
 
     /// The next message.

@@ -1,0 +1,43 @@
+//! Instances of the program on a stream that goes wrong as the test says.
+
+mod starting;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use super::harness::{Launch, Server};
+
+/// An instance that holds the stream and serves it to others, with `/faults` beside it.
+struct Holder {
+    server: Server,
+}
+
+impl Holder {
+    async fn start(args: &[&str]) -> Self {
+        let launch = Launch::new()
+            .file("faults.toml", "")
+            .args(&["--embedded-listen", "127.0.0.1:0"])
+            .args(&["--embedded-faults", "faults.toml"]);
+        Self {
+            server: launch.args(args).start().await,
+        }
+    }
+
+    /// A further instance on its stream.
+    fn beside(&self, args: &[&str]) -> Launch {
+        Launch::on_kinesis_at(self.server.kinesis()).args(args)
+    }
+
+    /// From now on the stream goes wrong by these rules, too.
+    async fn add(&self, rules: &Value) {
+        let answer = self.server.client().post(self.url()).json(rules);
+        let answer = answer.send().await.expect("an answer from /faults");
+        let status = answer.status();
+        let text = answer.text().await.expect("the text of /faults");
+        assert_eq!(status, StatusCode::OK, "{rules}: {text}");
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/faults", self.server.kinesis())
+    }
+}
