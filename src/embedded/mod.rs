@@ -10,7 +10,7 @@
 //! # How
 //!
 //! Three layers, each knowing only the one below it.
-//! - `wire`: HTTP, JSON 1.1 and event-stream framing; the in-process connector and the TCP listener. IO lives here.
+//! - `wire`: HTTP, JSON 1.1, CBOR 1.1 and event-stream framing; the in-process connector and the TCP listener. IO lives here.
 //! - `operations`: a request's typed input, checked as the service model says, then one call of the store, then a typed
 //!   answer or a typed error. No formats, no IO.
 //! - `store`: all state and every decision. Plain code that takes the time as an argument: no IO, no async, no clock.

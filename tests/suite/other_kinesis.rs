@@ -1,4 +1,4 @@
-//! Other implementations: kinesis-local as the service, boto3 as the client, `aws_kinesis_agg` for the bytes of the KPL.
+//! Other implementations: kinesis-local as the service, boto3 and cbor2 as clients, `aws_kinesis_agg` for the bytes of the KPL.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -176,6 +176,15 @@ async fn boto3_is_a_client_of_the_embedded_stream() {
     let server = Server::start_sharing(&[]).await;
     let endpoint = format!("http://{}", server.kinesis());
     let printed = script("embedded/boto3_check.py", vec![endpoint]).await;
+    println!("{printed}");
+    server.say("lobby", "still here").await;
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_cbor_is_answered_in_cbor() {
+    let server = Server::start_sharing(&[]).await;
+    let endpoint = format!("http://{}", server.kinesis());
+    let printed = script("embedded/cbor_check.py", vec![endpoint]).await;
     println!("{printed}");
     server.say("lobby", "still here").await;
 }

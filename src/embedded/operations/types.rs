@@ -5,10 +5,14 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use ciborium::tag::Captured;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::embedded::store::{ChildShard, HashRange, Record, Sequence, Shard, shard_id};
+
+/// The CBOR tag of a time since the Unix epoch (RFC 8949, section 3.4.2).
+const EPOCH_TAG: u64 = 1;
 
 /// A blob: base64 in a text format, bytes in a binary one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +38,15 @@ impl<'de> Deserialize<'de> for Blob {
             fn visit_bytes<E: serde::de::Error>(self, data: &[u8]) -> Result<Blob, E> {
                 Ok(Blob(Bytes::copy_from_slice(data)))
             }
+
+            fn visit_byte_buf<E: serde::de::Error>(self, data: Vec<u8>) -> Result<Blob, E> {
+                Ok(Blob(data.into()))
+            }
         }
         if deserializer.is_human_readable() {
             deserializer.deserialize_str(Read)
         } else {
-            deserializer.deserialize_bytes(Read)
+            deserializer.deserialize_byte_buf(Read)
         }
     }
 }
@@ -53,7 +61,8 @@ impl Serialize for Blob {
     }
 }
 
-/// A time in milliseconds since the Unix epoch; on the wire seconds, with a fraction.
+/// A time in milliseconds since the Unix epoch. In a text format it is seconds, with a fraction; in CBOR an integer of
+/// milliseconds under the tag for times, as AWS' own clients write and read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timestamp(pub(crate) u64);
 
@@ -65,13 +74,10 @@ impl Timestamp {
     pub(crate) fn seconds(self) -> f64 {
         self.0 as f64 / 1000.0
     }
-}
 
-impl<'de> Deserialize<'de> for Timestamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let seconds = f64::deserialize(deserializer)?;
+    fn of_seconds<E: serde::de::Error>(seconds: f64) -> Result<Self, E> {
         if !seconds.is_finite() || seconds < 0.0 {
-            return Err(D::Error::custom("a timestamp must not lie before 1970"));
+            return Err(E::custom("a timestamp must not lie before 1970"));
         }
         #[expect(
             clippy::cast_possible_truncation,
@@ -82,9 +88,51 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            return Self::of_seconds(f64::deserialize(deserializer)?);
+        }
+        match Captured::<Number>::deserialize(deserializer)? {
+            Captured(None | Some(EPOCH_TAG), Number(time)) => Ok(time),
+            Captured(Some(tag), _) => Err(D::Error::custom(format!("tag {tag} is not for a time"))),
+        }
+    }
+}
+
+/// What stands under the tag.
+struct Number(Timestamp);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl Visitor<'_> for Read {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("milliseconds since 1970")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, millis: u64) -> Result<Number, E> {
+                Ok(Number(Timestamp(millis)))
+            }
+
+            // No client of AWS writes a fraction; others mean by it what RFC 8949 says.
+            fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Number, E> {
+                Timestamp::of_seconds(seconds).map(Number)
+            }
+        }
+        deserializer.deserialize_any(Read)
+    }
+}
+
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.seconds())
+        if serializer.is_human_readable() {
+            serializer.serialize_f64(self.seconds())
+        } else {
+            Captured(Some(EPOCH_TAG), self.0).serialize(serializer)
+        }
     }
 }
 

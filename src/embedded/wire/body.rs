@@ -30,6 +30,17 @@ impl Body {
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
         Self::Whole(Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()))
     }
+
+    /// The same body, which ends early when `end` does, if it is one that streams.
+    pub(super) fn until<F>(mut self, end: impl FnOnce() -> F) -> Self
+    where
+        F: Future<Output = Result<(), Broken>> + Send + Sync + 'static,
+    {
+        if let Self::Events(events) = &mut self {
+            events.end = Some(Box::pin(end()));
+        }
+        self
+    }
 }
 
 impl http_body::Body for Body {
@@ -60,6 +71,9 @@ impl http_body::Body for Body {
     }
 }
 
+/// Ends a body from outside: quietly, or broken.
+type End = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send + Sync>>;
+
 /// The body of a SubscribeToShard answer.
 ///
 /// It holds nothing but the subscription's name: each frame is made when the client's side asks for one, so a client
@@ -73,6 +87,7 @@ pub(super) struct EventBody {
     line: Arc<Line>,
     /// A frame that is delivered a second time.
     again: Option<Bytes>,
+    end: Option<End>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +114,7 @@ impl EventBody {
             subject,
             line,
             again: None,
+            end: None,
             state: State::Opening,
             timer: None,
         }
@@ -121,6 +137,17 @@ impl EventBody {
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        if let Some(end) = &mut self.end
+            && let Poll::Ready(ended) = end.as_mut().poll(cx)
+        {
+            self.end = None;
+            self.state = State::Ended;
+            return Poll::Ready(ended.err().map(Err));
+        }
+        if matches!(self.line.fate(), Fate::BlackHoled(_)) {
+            // Whoever holds the connection ends this with it.
+            return Poll::Pending;
+        }
         match self.state {
             State::Opening => {
                 self.state = State::Running;

@@ -1,8 +1,6 @@
 //! The in-process way in: an HTTP client for the SDK that calls the service function, with no port and no socket.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -14,11 +12,10 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::Response;
 use http::header::CONTENT_TYPE;
-use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tokio::time::sleep;
 
-use super::body::{Body, EventBody};
+use super::body::Body;
 use super::faulty::{Broken, FOR_EVER};
 use super::line::{Fate, Line};
 use super::{Head, TARGET, respond};
@@ -99,9 +96,13 @@ async fn answer(
             return Err(ConnectorError::io(broken.into()));
         }
     };
-    let response = response.map(|body| match body {
+    let shares_the_fate = || async move {
+        broken(&line).await;
+        Err(Broken::Connection)
+    };
+    let response = response.map(|body| match body.until(shares_the_fate) {
         Body::Whole(bytes) => SdkBody::from(bytes.unwrap_or_default()),
-        Body::Events(events) => SdkBody::from_body_1_x(Lined::new(events, line)),
+        events @ Body::Events(_) => SdkBody::from_body_1_x(events),
     });
     HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
 }
@@ -128,43 +129,6 @@ async fn broken(line: &Line) {
             Fate::BlackHoled(after) => return sleep(after.unwrap_or(FOR_EVER)).await,
             Fate::Reset => return,
         }
-    }
-}
-
-/// Events that share the fate of their connection.
-struct Lined {
-    events: EventBody,
-    line: Arc<Line>,
-    broken: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
-}
-
-impl Lined {
-    fn new(events: EventBody, line: Arc<Line>) -> Self {
-        let watched = Arc::clone(&line);
-        Self {
-            events,
-            line,
-            broken: Box::pin(async move { broken(&watched).await }),
-        }
-    }
-}
-
-impl http_body::Body for Lined {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = self.get_mut();
-        if this.broken.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(Err(Broken::Connection)));
-        }
-        if matches!(this.line.fate(), Fate::BlackHoled(_)) {
-            return Poll::Pending;
-        }
-        Pin::new(&mut this.events).poll_frame(cx)
     }
 }
 

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 
-use super::json;
+use super::format::Format;
 use crate::embedded::Error;
 use crate::embedded::operations::types::{ChildShardShape, Timestamp};
 use crate::embedded::store::{Event, Record};
@@ -43,7 +43,7 @@ pub(super) fn exception(error: &Error) -> Bytes {
     frame(
         "exception",
         error.kind().name(),
-        json::encode_error(error).into(),
+        Format::Json.encode_error(error).into(),
     )
 }
 
@@ -63,7 +63,7 @@ fn frame(kind: &'static str, name: &'static str, payload: Bytes) -> Bytes {
     let message = Message::new(payload)
         .add_header(header(":message-type", kind))
         .add_header(header(name_header, name))
-        .add_header(header(":content-type", json::CONTENT_TYPE));
+        .add_header(header(":content-type", Format::Json.content_type()));
     if let Err(error) = write_message_to(&message, &mut buffer) {
         // Three short headers and a payload below 4 GiB always fit. A client sees a cut-off stream and comes again.
         tracing::error!(%error, "embedded kinesis: an event could not be framed");

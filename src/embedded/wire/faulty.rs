@@ -9,8 +9,9 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::body::Body;
+use super::format::Format;
 use super::line::{Fate, Line};
-use super::{Head, Request, answer, error_response, operation};
+use super::{Head, Request, answer, error_response};
 use crate::embedded::faults::{self, Fault, Moment, Rule, Subject};
 use crate::embedded::operations::{Operation, check, records};
 use crate::embedded::store::of_partition_key;
@@ -37,19 +38,18 @@ pub(super) async fn respond(
     body: Bytes,
     line: &Arc<Line>,
 ) -> Result<Response<Body>, Broken> {
-    let operation = match operation(head) {
-        Ok(operation) => operation,
-        Err(error) => return Ok(error_response(&error)),
+    let request = match Request::of(head) {
+        Ok(request) => request,
+        Err(error) => return Ok(error_response(head.format(), &error)),
     };
+    let peek = peek(request.format, &body);
     let mut call = Call {
         service,
         line,
         body: &body,
-        request: Request {
-            operation,
-            refused: Vec::new(),
-        },
-        subject: subject(service, operation, &body),
+        records: peek.records.len(),
+        subject: subject(service, request.operation, peek),
+        request,
     };
     for rule in service.board().at(Moment::Call(&call.subject)) {
         if let Some(end) = call.strike(&rule).await {
@@ -63,6 +63,8 @@ struct Call<'a> {
     service: &'a Service,
     line: &'a Arc<Line>,
     body: &'a Bytes,
+    /// How many it carries.
+    records: usize,
     request: Request,
     subject: Subject,
 }
@@ -72,7 +74,7 @@ impl Call<'_> {
     async fn strike(&mut self, rule: &Rule) -> Option<Result<Response<Body>, Broken>> {
         let refuse = |error: Error| {
             self.occurred(rule);
-            Some(Ok(error_response(&error)))
+            Some(Ok(error_response(self.request.format, &error)))
         };
         match rule.fault {
             Fault::Throttle => refuse(throttled(self.request.operation)),
@@ -164,6 +166,7 @@ impl Call<'_> {
         let (line, body) = (Arc::clone(self.line), self.body.clone());
         let request = Request {
             operation: self.request.operation,
+            format: self.request.format,
             refused: Vec::new(),
         };
         self.service.board().later(rule.wait(), move || {
@@ -174,8 +177,7 @@ impl Call<'_> {
     }
 
     fn refused(&self, rule: &Rule) -> Vec<bool> {
-        let count = peek(self.body).records.len();
-        self.service.board().refused(rule, count)
+        self.service.board().refused(rule, self.records)
     }
 }
 
@@ -228,13 +230,12 @@ struct PeekRecord {
     explicit_hash_key: Option<String>,
 }
 
-fn peek(body: &[u8]) -> Peek {
-    serde_json::from_slice(body).unwrap_or_default()
+fn peek(format: Format, body: &[u8]) -> Peek {
+    format.decode(body).unwrap_or_default()
 }
 
 /// What a request is about. Records belong to the shard of the first of them.
-fn subject(service: &Service, operation: Operation, body: &[u8]) -> Subject {
-    let peek = peek(body);
+fn subject(service: &Service, operation: Operation, peek: Peek) -> Subject {
     let config = service.config();
     let of_arn = |arn: &String| check::stream_of_arn(config, arn).ok().map(str::to_owned);
     let consumer = peek.consumer_arn.as_ref();

@@ -1,12 +1,14 @@
-//! What goes over the wire: HTTP heads, JSON 1.1 bodies, event-stream frames, and the two ways in.
+//! What goes over the wire: HTTP heads, bodies in JSON 1.1 and CBOR 1.1, event-stream frames, and the two ways in.
 
 mod body;
+mod connection;
 mod connector;
 mod events;
 mod faulty;
-mod json;
+mod format;
 mod line;
 mod listener;
+mod request;
 mod stall;
 mod steer;
 mod tls;
@@ -24,6 +26,7 @@ use serde::de::DeserializeOwned;
 use self::body::{Body, EventBody};
 pub(super) use self::connector::Connector;
 use self::faulty::Broken;
+use self::format::Format;
 use self::line::Line;
 pub use self::listener::Listener;
 use super::operations::{Operation, consumers, records, shards, streams, tags};
@@ -55,61 +58,66 @@ async fn respond(
     if service.board().is_active() {
         return faulty::respond(service, head, body, line).await;
     }
-    Ok(match operation(head) {
-        Ok(operation) => {
-            let request = Request {
-                operation,
-                refused: Vec::new(),
-            };
-            answer(service, &request, &body, line)
-        }
-        Err(error) => error_response(&error),
+    Ok(match Request::of(head) {
+        Ok(request) => answer(service, &request, &body, line),
+        Err(error) => error_response(head.format(), &error),
     })
+}
+
+impl Head<'_> {
+    fn format(&self) -> Format {
+        Format::of(self.content_type)
+    }
 }
 
 /// What is to be carried out.
 #[derive(Debug)]
 struct Request {
     operation: Operation,
+    /// How its body is encoded, and its answer is to be.
+    format: Format,
     /// The records that are throttled.
     refused: Vec<bool>,
+}
+
+impl Request {
+    /// What a head asks for.
+    fn of(head: &Head<'_>) -> Result<Self, Error> {
+        if head.method != "POST" || head.path != "/" {
+            return Err(Error::new(
+                ErrorKind::UnknownOperation,
+                "Operations are called by POST to /.",
+            ));
+        }
+        Ok(Self {
+            operation: head.target.unwrap_or_default().parse()?,
+            format: head.format(),
+            refused: Vec::new(),
+        })
+    }
 }
 
 fn answer(service: &Service, request: &Request, body: &[u8], line: &Arc<Line>) -> Response<Body> {
     match run(service, request, body, line) {
         Ok(body) => {
             let content_type = match &body {
-                Body::Whole(_) => json::CONTENT_TYPE,
+                Body::Whole(_) => request.format.content_type(),
                 Body::Events(_) => events::CONTENT_TYPE,
             };
             response(StatusCode::OK, content_type, body)
         }
-        Err(error) => error_response(&error),
+        Err(error) => error_response(request.format, &error),
     }
-}
-
-fn operation(head: &Head<'_>) -> Result<Operation, Error> {
-    if head.method != "POST" || head.path != "/" {
-        return Err(Error::new(
-            ErrorKind::UnknownOperation,
-            "Operations are called by POST to /.",
-        ));
-    }
-    if head
-        .content_type
-        .is_some_and(|content_type| content_type.starts_with("application/x-amz-cbor"))
-    {
-        return Err(Error::new(
-            ErrorKind::Serialization,
-            "This service speaks application/x-amz-json-1.1 only.",
-        ));
-    }
-    head.target.unwrap_or_default().parse()
 }
 
 /// Runs one operation on the body of its request.
 fn run(service: &Service, request: &Request, body: &[u8], line: &Arc<Line>) -> Result<Body, Error> {
-    let call = Call { service, body };
+    let format = request.format;
+    let call = Call {
+        service,
+        format,
+        body,
+    };
     match request.operation {
         Operation::CreateStream => call.silent(streams::create),
         Operation::DeleteStream => call.silent(streams::delete),
@@ -137,7 +145,7 @@ fn run(service: &Service, request: &Request, body: &[u8], line: &Arc<Line>) -> R
         Operation::UntagResource => call.silent(tags::untag),
         Operation::ListTagsForResource => call.answered(tags::list_of),
         Operation::SubscribeToShard => {
-            let subscribed = consumers::subscribe(service, json::decode(body)?)?;
+            let subscribed = consumers::subscribe(service, format.decode(body)?)?;
             let events = EventBody::new(service.clone(), subscribed, Arc::clone(line));
             Ok(Body::Events(events))
         }
@@ -147,6 +155,7 @@ fn run(service: &Service, request: &Request, body: &[u8], line: &Arc<Line>) -> R
 #[derive(Clone, Copy)]
 struct Call<'a> {
     service: &'a Service,
+    format: Format,
     body: &'a [u8],
 }
 
@@ -159,10 +168,8 @@ impl Call<'_> {
         I: DeserializeOwned,
         O: Serialize,
     {
-        Ok(Body::whole(json::encode(&operation(
-            self.service,
-            json::decode(self.body)?,
-        )?)?))
+        let answer = operation(self.service, self.format.decode(self.body)?)?;
+        Ok(Body::whole(self.format.encode(&answer)?))
     }
 
     /// For operations whose answer has no members: the body is empty.
@@ -170,17 +177,17 @@ impl Call<'_> {
         self,
         operation: impl FnOnce(&Service, I) -> Result<(), Error>,
     ) -> Result<Body, Error> {
-        operation(self.service, json::decode(self.body)?)?;
+        operation(self.service, self.format.decode(self.body)?)?;
         Ok(Body::Whole(None))
     }
 }
 
-fn error_response(error: &Error) -> Response<Body> {
+fn error_response(format: Format, error: &Error) -> Response<Body> {
     tracing::debug!(kind = %error.kind(), "embedded kinesis: refused");
     let mut response = response(
         error.kind().status(),
-        json::CONTENT_TYPE,
-        Body::whole(json::encode_error(error)),
+        format.content_type(),
+        Body::whole(format.encode_error(error)),
     );
     let kind = HeaderValue::from_static(error.kind().name());
     response.headers_mut().insert("x-amzn-errortype", kind);

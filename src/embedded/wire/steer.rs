@@ -5,7 +5,8 @@
 use http::{Response, StatusCode};
 
 use super::body::Body;
-use super::{Head, json, response};
+use super::format::Format;
+use super::{Head, response};
 use crate::embedded::Service;
 
 const PATH: &str = "/faults";
@@ -34,9 +35,9 @@ pub(super) fn answer(service: &Service, head: &Head<'_>, body: &[u8]) -> Option<
         other => Err((StatusCode::METHOD_NOT_ALLOWED, format!("not {other}"))),
     };
     Some(match taken {
-        Ok(()) => match json::encode(&faults.standing()) {
+        Ok(()) => match Format::Json.encode(&faults.standing()) {
             Ok(standing) => response(StatusCode::OK, "application/json", Body::whole(standing)),
-            Err(error) => super::error_response(&error),
+            Err(error) => super::error_response(Format::Json, &error),
         },
         Err((status, problem)) => {
             response(status, "text/plain; charset=utf-8", Body::whole(problem))

@@ -1,5 +1,7 @@
 //! Input from anyone: it is answered or refused, and never a panic.
 
+mod cbor;
+
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -42,7 +44,7 @@ fn call(service: &Service, operation: &str, body: &[u8]) -> (StatusCode, Value) 
         method: "POST",
         path: "/",
         target: Some(&target),
-        content_type: Some(json::CONTENT_TYPE),
+        content_type: Some(Format::Json.content_type()),
     };
     let response = respond(service, &head, body);
     let status = response.status();
