@@ -1,6 +1,7 @@
 //! The service, called by the real SDK: in process and over TCP.
 
 mod fanout;
+mod h2;
 mod ports;
 mod records;
 mod streams;

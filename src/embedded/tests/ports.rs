@@ -217,7 +217,7 @@ async fn a_dropped_listener_ends_its_port() {
 }
 
 /// A certificate for `localhost` in files, and a client's configuration that trusts it.
-fn certificate(folder: &std::path::Path) -> (Tls, rustls::ClientConfig) {
+pub(super) fn certificate(folder: &std::path::Path) -> (Tls, rustls::ClientConfig) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let tls = Tls {
         certificate: folder.join("cert.pem"),
