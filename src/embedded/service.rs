@@ -1,6 +1,7 @@
 //! [`Service`]: the store behind its lock, the clock, and the ways in.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -170,6 +171,18 @@ impl Service {
         };
         wakers.into_iter().for_each(Waker::wake);
         outcome
+    }
+
+    /// Runs one operation that changes something, and waits until the change is stored: only then may it be answered.
+    ///
+    /// # Errors
+    /// The operation's own, after which nothing is changed.
+    pub(super) fn commit<T>(
+        &self,
+        operation: impl FnOnce(&mut Store, Now) -> Result<T, Error>,
+    ) -> impl Future<Output = Result<T, Error>> {
+        // In memory it is stored at once.
+        ready(self.with(operation))
     }
 
     /// The next step of a subscription. If that is to wait, `waker` is called when there is something to do.

@@ -85,12 +85,12 @@ impl Board {
     }
 
     /// Does something later, unless the service has ended by then.
-    pub(super) fn later(&self, wait: Duration, task: impl FnOnce() + Send + 'static) {
+    pub(super) fn later(&self, wait: Duration, task: impl Future<Output = ()> + Send + 'static) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         while waiting.try_join_next().is_some() {}
         waiting.spawn(async move {
             sleep(wait).await;
-            task();
+            task.await;
         });
     }
 
@@ -163,7 +163,7 @@ impl Faults {
                 continue;
             }
             let service = self.service.downgrade();
-            board.later(rule.after, move || {
+            board.later(rule.after, async move {
                 if let Some(service) = service.upgrade() {
                     change(&service, &rule, &Subject::default());
                 }

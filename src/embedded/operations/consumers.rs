@@ -59,7 +59,7 @@ pub(crate) struct RegisterStreamConsumerOutput {
     consumer: ConsumerShape,
 }
 
-pub(crate) fn register(
+pub(crate) async fn register(
     service: &Service,
     input: RegisterStreamConsumerInput,
 ) -> Result<RegisterStreamConsumerOutput, Error> {
@@ -69,15 +69,17 @@ pub(crate) fn register(
     let stream = check::stream_of_arn(service.config(), &arn)?;
     let mut tags = Tags::new();
     admit(&mut tags, input.tags.unwrap_or_default())?;
-    service.with(|store, now| {
-        let consumer = store.register_consumer(stream, &name, tags, now)?;
-        // AWS registers in the background, however quickly it does.
-        let consumer = ConsumerShape {
-            consumer_status: "CREATING",
-            ..ConsumerShape::of(consumer, now)
-        };
-        Ok(RegisterStreamConsumerOutput { consumer })
-    })
+    service
+        .commit(|store, now| {
+            let consumer = store.register_consumer(stream, &name, tags, now)?;
+            // AWS registers in the background, however quickly it does.
+            let consumer = ConsumerShape {
+                consumer_status: "CREATING",
+                ..ConsumerShape::of(consumer, now)
+            };
+            Ok(RegisterStreamConsumerOutput { consumer })
+        })
+        .await
 }
 
 #[derive(Debug, Deserialize)]
@@ -178,12 +180,14 @@ pub(crate) fn describe(
     })
 }
 
-pub(crate) fn deregister(service: &Service, input: ConsumerInput) -> Result<(), Error> {
+pub(crate) async fn deregister(service: &Service, input: ConsumerInput) -> Result<(), Error> {
     let named = Named::from_input(service, input)?;
-    service.with(|store, now| {
-        named.find(store, now)?;
-        store.deregister_consumer(&named.stream, &named.consumer, now)
-    })
+    service
+        .commit(|store, now| {
+            named.find(store, now)?;
+            store.deregister_consumer(&named.stream, &named.consumer, now)
+        })
+        .await
 }
 
 #[derive(Debug, Deserialize)]

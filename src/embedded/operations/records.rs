@@ -36,7 +36,10 @@ pub(crate) struct PutRecordOutput {
     sequence_number: Sequence,
 }
 
-pub(crate) fn put_one(service: &Service, input: PutRecordInput) -> Result<PutRecordOutput, Error> {
+pub(crate) async fn put_one(
+    service: &Service,
+    input: PutRecordInput,
+) -> Result<PutRecordOutput, Error> {
     let name = check::stream(
         service.config(),
         input.stream_name,
@@ -52,13 +55,14 @@ pub(crate) fn put_one(service: &Service, input: PutRecordInput) -> Result<PutRec
         explicit_hash_key: input.explicit_hash_key,
     };
     let record = entry.into_put()?;
-    let stored = service.with(|store, now| {
+    let stored = service.commit(|store, now| {
         if input.dry_run == Some(true) {
             store.stream(&name, now)?;
             check::dry_run(input.dry_run)?;
         }
         store.put(&name, vec![record], now)
-    })?;
+    });
+    let stored = stored.await?;
     let stored = stored.into_iter().next();
     let stored = stored
         .ok_or_else(|| Error::new(ErrorKind::InternalFailure, "The record was not stored."))?;
@@ -144,7 +148,7 @@ impl ResultEntry {
 }
 
 /// `refused` says which records are throttled, in their order; what it does not speak of is not.
-pub(crate) fn put_many(
+pub(crate) async fn put_many(
     service: &Service,
     input: PutRecordsInput,
     refused: &[bool],
@@ -183,13 +187,14 @@ pub(crate) fn put_many(
         .filter(|(index, _)| !is_refused(*index))
         .map(|(_, record)| record)
         .collect();
-    let stored = service.with(|store, now| {
+    let stored = service.commit(|store, now| {
         if input.dry_run == Some(true) {
             store.stream(&name, now)?;
             check::dry_run(input.dry_run)?;
         }
         store.put(&name, kept, now)
-    })?;
+    });
+    let stored = stored.await?;
     let mut stored = stored.iter();
     let results = (0..count).map(|index| {
         let stored = if is_refused(index) {

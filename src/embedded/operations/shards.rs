@@ -243,7 +243,7 @@ pub(crate) struct SplitShardInput {
     new_starting_hash_key: Option<String>,
 }
 
-pub(crate) fn split(service: &Service, input: SplitShardInput) -> Result<(), Error> {
+pub(crate) async fn split(service: &Service, input: SplitShardInput) -> Result<(), Error> {
     let shard = check::required("shardToSplit", input.shard_to_split)?;
     check::name("shardToSplit", &shard)?;
     let at = check::hash_key(
@@ -255,7 +255,9 @@ pub(crate) fn split(service: &Service, input: SplitShardInput) -> Result<(), Err
         input.stream_name,
         input.stream_arn.as_deref(),
     )?;
-    service.with(|store, now| store.split_shard(&name, &shard, at, now))
+    service
+        .commit(|store, now| store.split_shard(&name, &shard, at, now))
+        .await
 }
 
 #[derive(Debug, Deserialize)]
@@ -268,7 +270,7 @@ pub(crate) struct MergeShardsInput {
     adjacent_shard_to_merge: Option<String>,
 }
 
-pub(crate) fn merge(service: &Service, input: MergeShardsInput) -> Result<(), Error> {
+pub(crate) async fn merge(service: &Service, input: MergeShardsInput) -> Result<(), Error> {
     let shard = check::required("shardToMerge", input.shard_to_merge)?;
     check::name("shardToMerge", &shard)?;
     let adjacent = check::required("adjacentShardToMerge", input.adjacent_shard_to_merge)?;
@@ -278,7 +280,9 @@ pub(crate) fn merge(service: &Service, input: MergeShardsInput) -> Result<(), Er
         input.stream_name,
         input.stream_arn.as_deref(),
     )?;
-    service.with(|store, now| store.merge_shards(&name, &shard, &adjacent, now))
+    service
+        .commit(|store, now| store.merge_shards(&name, &shard, &adjacent, now))
+        .await
 }
 
 #[derive(Debug, Deserialize)]
@@ -301,7 +305,7 @@ pub(crate) struct UpdateShardCountOutput {
     target_shard_count: u32,
 }
 
-pub(crate) fn update_count(
+pub(crate) async fn update_count(
     service: &Service,
     input: UpdateShardCountInput,
 ) -> Result<UpdateShardCountOutput, Error> {
@@ -314,16 +318,18 @@ pub(crate) fn update_count(
         input.stream_name,
         input.stream_arn.as_deref(),
     )?;
-    service.with(|store, now| {
-        let current = store.update_shard_count(&name, target, now)?;
-        let stream_arn = store.stream(&name, now)?.arn.to_string();
-        Ok(UpdateShardCountOutput {
-            stream_name: name,
-            stream_arn,
-            current_shard_count: current,
-            target_shard_count: target,
+    service
+        .commit(|store, now| {
+            let current = store.update_shard_count(&name, target, now)?;
+            let stream_arn = store.stream(&name, now)?.arn.to_string();
+            Ok(UpdateShardCountOutput {
+                stream_name: name,
+                stream_arn,
+                current_shard_count: current,
+                target_shard_count: target,
+            })
         })
-    })
+        .await
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(crate) struct CreateStreamInput {
     pub(crate) record_distribution_strategy: Option<String>,
 }
 
-pub(crate) fn create(service: &Service, input: CreateStreamInput) -> Result<(), Error> {
+pub(crate) async fn create(service: &Service, input: CreateStreamInput) -> Result<(), Error> {
     let name = check::required("streamName", input.stream_name)?;
     check::name("streamName", &name)?;
     let mode = match input.stream_mode_details {
@@ -84,18 +84,20 @@ pub(crate) fn create(service: &Service, input: CreateStreamInput) -> Result<(), 
     let mut tags = Tags::new();
     admit(&mut tags, input.tags.unwrap_or_default())?;
     let max_record = kib.map_or(KIB * KIB, |kib| kib as usize * KIB);
-    service.with(|store, now| {
-        store.create_stream(
-            NewStream {
-                name,
-                shards,
-                mode,
-                max_record,
-                tags,
-            },
-            now,
-        )
-    })
+    service
+        .commit(|store, now| {
+            store.create_stream(
+                NewStream {
+                    name,
+                    shards,
+                    mode,
+                    max_record,
+                    tags,
+                },
+                now,
+            )
+        })
+        .await
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,14 +109,16 @@ pub(crate) struct DeleteStreamInput {
     enforce_consumer_deletion: Option<bool>,
 }
 
-pub(crate) fn delete(service: &Service, input: DeleteStreamInput) -> Result<(), Error> {
+pub(crate) async fn delete(service: &Service, input: DeleteStreamInput) -> Result<(), Error> {
     let name = check::stream(
         service.config(),
         input.stream_name,
         input.stream_arn.as_deref(),
     )?;
     let enforce = input.enforce_consumer_deletion.unwrap_or(false);
-    service.with(|store, now| store.delete_stream(&name, enforce, now))
+    service
+        .commit(|store, now| store.delete_stream(&name, enforce, now))
+        .await
 }
 
 #[derive(Debug, Deserialize)]

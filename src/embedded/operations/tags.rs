@@ -47,7 +47,7 @@ input! {
     }
 }
 
-pub(crate) fn add(service: &Service, input: AddTagsToStreamInput) -> Result<(), Error> {
+pub(crate) async fn add(service: &Service, input: AddTagsToStreamInput) -> Result<(), Error> {
     let input = checked(input)?;
     let name = check::stream(
         service.config(),
@@ -55,7 +55,9 @@ pub(crate) fn add(service: &Service, input: AddTagsToStreamInput) -> Result<(), 
         input.stream_arn.as_deref(),
     )?;
     let tags = given(input.tags)?;
-    service.with(|store, now| store.tag(stream(&name), tags, now))
+    service
+        .commit(|store, now| store.tag(stream(&name), tags, now))
+        .await
 }
 
 input! {
@@ -67,7 +69,10 @@ input! {
     }
 }
 
-pub(crate) fn remove(service: &Service, input: RemoveTagsFromStreamInput) -> Result<(), Error> {
+pub(crate) async fn remove(
+    service: &Service,
+    input: RemoveTagsFromStreamInput,
+) -> Result<(), Error> {
     let input = checked(input)?;
     let name = check::stream(
         service.config(),
@@ -75,7 +80,9 @@ pub(crate) fn remove(service: &Service, input: RemoveTagsFromStreamInput) -> Res
         input.stream_arn.as_deref(),
     )?;
     let keys = given(input.tag_keys)?;
-    service.with(|store, now| store.untag(stream(&name), &keys, now))
+    service
+        .commit(|store, now| store.untag(stream(&name), &keys, now))
+        .await
 }
 
 input! {
@@ -133,12 +140,14 @@ input! {
     }
 }
 
-pub(crate) fn tag(service: &Service, input: TagResourceInput) -> Result<(), Error> {
+pub(crate) async fn tag(service: &Service, input: TagResourceInput) -> Result<(), Error> {
     let input = checked(input)?;
     let arn = given(input.resource_arn)?;
     let resource = check::resource_of_arn(service.config(), &arn)?;
     let tags = given(input.tags)?;
-    service.with(|store, now| store.tag(resource, tags, now))
+    service
+        .commit(|store, now| store.tag(resource, tags, now))
+        .await
 }
 
 input! {
@@ -149,12 +158,14 @@ input! {
     }
 }
 
-pub(crate) fn untag(service: &Service, input: UntagResourceInput) -> Result<(), Error> {
+pub(crate) async fn untag(service: &Service, input: UntagResourceInput) -> Result<(), Error> {
     let input = checked(input)?;
     let arn = given(input.resource_arn)?;
     let resource = check::resource_of_arn(service.config(), &arn)?;
     let keys = given(input.tag_keys)?;
-    service.with(|store, now| store.untag(resource, &keys, now))
+    service
+        .commit(|store, now| store.untag(resource, &keys, now))
+        .await
 }
 
 input! {

@@ -7,6 +7,7 @@
 mod consumer;
 mod consumers;
 mod hash;
+mod journal;
 mod ledger;
 mod records;
 mod reshard;
@@ -30,6 +31,7 @@ pub(crate) use self::stream::{Mode, NewStream, Status, Stream};
 pub(crate) use self::subscription::{ChildShard, Event, Step, SubscriptionId};
 pub(crate) use self::tags::{Resource, Tags, admit};
 
+use self::journal::{Batch, What};
 use self::ledger::Ledger;
 use self::stream::{Change, Pending};
 use self::subscription::{Lifetimes, Subscriptions};
@@ -47,9 +49,13 @@ pub(crate) struct Store {
     config: Config,
     streams: BTreeMap<Arc<str>, Stream>,
     ledger: Ledger,
+    /// What was prepared and is not to be seen yet.
+    journal: Batch,
     subscriptions: Subscriptions,
     last_uid: u64,
     last_order: u64,
+    /// The largest second in the sequence numbers of a shard whose stream was deleted.
+    deleted_second: Option<u64>,
 }
 
 impl Store {
@@ -63,9 +69,11 @@ impl Store {
             config,
             streams: BTreeMap::new(),
             ledger: Ledger::default(),
+            journal: Batch::default(),
             subscriptions: Subscriptions::new(lifetimes),
             last_uid: 0,
             last_order: 0,
+            deleted_second: None,
         }
     }
 
@@ -124,7 +132,11 @@ impl Store {
             "arn:aws:kinesis:{}:{}:stream/{}",
             self.config.region, self.config.account, new.name
         );
-        let stream = Stream::new(new, arn, self.last_uid, millis(self.config.retention), now);
+        // Above whatever a stream of this name gave, also in this second or when the clock ran back.
+        let above = self.deleted_second.map_or(0, |second| second + 1);
+        let second = (now.wall / 1000).max(above);
+        let retention = millis(self.config.retention);
+        let stream = Stream::new(new, arn, self.last_uid, retention, second, now);
         let name = Arc::clone(&stream.name);
         self.streams.insert(Arc::clone(&name), stream);
         self.begin(&name, Change::Create, now);
@@ -325,14 +337,16 @@ impl Store {
                 Change::Merge { shard, adjacent } => drop(stream.merge(shard, adjacent, now)),
                 Change::Resize { target } => stream.resize(target, now),
             }
-            for shard in stream
-                .shards
-                .values()
-                .filter(|shard| shard.closed.is_some())
-            {
-                self.subscriptions.wake(&shard.subscribers);
+            let closed = stream.take_closed();
+            if !closed.is_empty() {
+                let (name, uid) = (Arc::clone(&stream.name), stream.uid);
+                self.prepared(name, uid, What::Closed(closed));
+                self.commit_in_memory();
             }
         }
+        let Some(stream) = self.streams.get_mut(name) else {
+            return;
+        };
         if now.wall >= stream.sweep_at {
             stream.sweep_at = now.wall.saturating_add(SWEEP_EVERY);
             sweep(stream, &mut self.ledger, now);
@@ -344,6 +358,7 @@ impl Store {
             return;
         };
         for shard in stream.shards.values() {
+            self.deleted_second = self.deleted_second.max(Some(shard.second));
             self.ledger.forget(shard);
             self.subscriptions.wake(&shard.subscribers);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::journal::What;
 use super::sequence::Sequence;
 use super::shard::{Record, Shard, Start};
 use super::subscription::{ChildShard, children};
@@ -51,7 +52,7 @@ pub(crate) struct Batch {
 }
 
 impl Store {
-    /// Writes records, all or none, in their order.
+    /// Writes records, all or none, in their order. They are to be seen when they are published.
     pub(crate) fn put(
         &mut self,
         name: &str,
@@ -77,8 +78,9 @@ impl Store {
                 return Err(Error::invalid_argument(text));
             }
         }
-        let stream_name = Arc::clone(&stream.name);
+        let (stream_name, uid) = (Arc::clone(&stream.name), stream.uid);
         let mut stored = Vec::with_capacity(records.len());
+        let mut prepared = Vec::with_capacity(records.len());
         for record in records {
             // The open shards cover the hash space, so every hash has its owner.
             let owner = stream.owner(record.hash);
@@ -86,23 +88,20 @@ impl Store {
                 Error::in_use(format!("Stream {stream_name} has no shard for the record."))
             })?;
             self.last_order += 1;
-            let is_first = shard.oldest().is_none();
-            let record = shard.append(record.partition_key, record.data, self.last_order, now);
-            let sequence = record.sequence;
-            self.ledger
-                .add(&stream_name, record.sequence.shard(), record, is_first);
-            self.subscriptions.wake(&shard.subscribers);
+            let record = shard.prepare(record.partition_key, record.data, self.last_order, now);
             stored.push(Stored {
                 shard: Arc::clone(&shard.id),
-                sequence,
+                sequence: record.sequence,
             });
+            prepared.push((shard.number, record));
         }
-        self.trim_to_bound();
+        self.prepared(stream_name, uid, What::Records(prepared));
+        self.commit_in_memory();
         Ok(stored)
     }
 
     /// Drops the oldest records of all until the memory bound holds.
-    fn trim_to_bound(&mut self) {
+    pub(super) fn trim_to_bound(&mut self) {
         while self.ledger.kept() > self.config.memory {
             let Some((name, number)) = self.ledger.oldest() else {
                 return;
@@ -150,7 +149,7 @@ impl Store {
             .filter(|_| stream.uid == from.stream_uid && stream.is_usable());
         let shard = shard.ok_or_else(|| missing(&super::shard_id(from.shard), name, &account))?;
         let slice = shard.read(from.next, count, READ_BYTES);
-        let ended = shard.closed.is_some() && slice.next == shard.end();
+        let ended = shard.ended().is_some() && slice.next >= shard.end();
         Ok(Batch {
             millis_behind: shard.millis_behind(slice.next, now),
             children: if ended {

@@ -65,10 +65,4 @@ impl Stream {
             }
         }
     }
-
-    fn close(&mut self, shard: u32, children: &[u32], now: Now) {
-        if let Some(shard) = self.shards.get_mut(&shard) {
-            shard.close(children.to_vec(), now);
-        }
-    }
 }

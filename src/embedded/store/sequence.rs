@@ -58,6 +58,11 @@ impl Sequence {
         low_u32(self.low >> 4)
     }
 
+    /// The index of the record in its shard.
+    pub(super) fn index(self) -> u64 {
+        (self.high & 0xffff) << 48 | low_u64(self.low >> 80)
+    }
+
     /// The limbs of the number, the lowest first.
     fn limbs(self) -> [u64; 3] {
         [low_u64(self.low), low_u64(self.low >> 64), self.high]
@@ -197,6 +202,7 @@ mod tests {
             let sequence = Sequence::new(second, shard, index, then);
             prop_assert_eq!(sequence.to_string().parse(), Ok(sequence));
             prop_assert_eq!(sequence.shard(), shard);
+            prop_assert_eq!(sequence.index(), index);
             prop_assert_eq!(sequence.shard_second(), second);
         }
 

@@ -48,6 +48,8 @@ pub(crate) enum Start {
 pub(super) struct Slice {
     pub(super) records: Vec<Arc<Record>>,
     pub(super) next: u64,
+    /// A sequence number after which `next` comes: a checkpoint, also where no record was read yet.
+    pub(super) continuation: Sequence,
 }
 
 /// How a shard ended.
@@ -73,11 +75,17 @@ pub(crate) struct Shard {
     pub(super) second: u64,
     pub(crate) closed: Option<Closed>,
     pub(super) subscribers: Vec<SubscriptionId>,
+    /// What can be read, in the order of indices. Those grow, and not always by one: what could not be stored leaves a
+    /// gap.
     records: VecDeque<Arc<Record>>,
-    /// Index of the first kept record; of the next one where none is kept. Indices begin at 1.
-    first: u64,
-    /// Sequence number of the last record that was trimmed; the starting one where none was.
-    trimmed: Sequence,
+    /// Nothing below this index is kept. Indices begin at 1.
+    horizon: u64,
+    /// Sequence number of the last record that could ever be read; the starting one where there was none.
+    last: Sequence,
+    /// Index of the record that will be prepared next.
+    next: u64,
+    /// How much was prepared and is not to be seen yet: records, and the closing.
+    unsettled: usize,
     last_arrival: u64,
 }
 
@@ -99,8 +107,10 @@ impl Shard {
             closed: None,
             subscribers: Vec::new(),
             records: VecDeque::new(),
-            first: 1,
-            trimmed: Sequence::new(second, number, 0, second),
+            horizon: 1,
+            last: Sequence::new(second, number, 0, second),
+            next: 1,
+            unsettled: 0,
             last_arrival: now.wall,
         }
     }
@@ -109,7 +119,9 @@ impl Shard {
         Sequence::new(self.second, self.number, 0, self.second)
     }
 
+    /// Closes the shard: nothing more is prepared. Readers see it once it is settled.
     pub(super) fn close(&mut self, children: Vec<u32>, now: Now) {
+        self.unsettled += 1;
         let ending = Sequence::new(self.second, self.number, MAX_INDEX, now.wall / 1000);
         self.closed = Some(Closed {
             at: now.wall,
@@ -118,9 +130,14 @@ impl Shard {
         });
     }
 
-    /// Index of the record that will come next.
+    /// How the shard ended, once all that was prepared before is settled: till then its readers are not told.
+    pub(crate) fn ended(&self) -> Option<&Closed> {
+        self.closed.as_ref().filter(|_| self.unsettled == 0)
+    }
+
+    /// Index after the last record that can be read.
     pub(super) fn end(&self) -> u64 {
-        self.first + self.records.len() as u64
+        self.last.index() + 1
     }
 
     /// The oldest kept record.
@@ -132,28 +149,37 @@ impl Shard {
         self.records.iter().map(|record| record.cost()).sum()
     }
 
-    pub(super) fn append(
+    /// Gives a record its number. It is to be seen when it is published.
+    pub(super) fn prepare(
         &mut self,
         partition_key: Box<str>,
         data: Bytes,
         order: u64,
         now: Now,
-    ) -> &Record {
+    ) -> Arc<Record> {
         // Arrival times never run backwards within a shard, though a machine's clock may.
         self.last_arrival = self.last_arrival.max(now.wall);
-        let record = Arc::new(Record {
-            sequence: Sequence::new(
-                self.second,
-                self.number,
-                self.end(),
-                self.last_arrival / 1000,
-            ),
+        let index = self.next;
+        self.next += 1;
+        self.unsettled += 1;
+        Arc::new(Record {
+            sequence: Sequence::new(self.second, self.number, index, self.last_arrival / 1000),
             arrival: self.last_arrival,
             partition_key,
             data,
             order,
-        });
-        self.records.push_back_mut(record)
+        })
+    }
+
+    /// Lets a prepared record be seen.
+    pub(super) fn publish(&mut self, record: Arc<Record>) {
+        self.last = record.sequence;
+        self.records.push_back(record);
+    }
+
+    /// What was prepared, this many things of it, has been published or given up.
+    pub(super) fn settle(&mut self, count: usize) {
+        self.unsettled = self.unsettled.saturating_sub(count);
     }
 
     /// Drops the oldest record and returns what it cost.
@@ -161,50 +187,51 @@ impl Shard {
         let Some(record) = self.records.pop_front() else {
             return 0;
         };
-        self.first += 1;
-        self.trimmed = record.sequence;
+        self.horizon = record.sequence.index() + 1;
         record.cost()
     }
 
     /// Records from index `next` on; what was trimmed is skipped. At most `count`, and no more than fit into `bytes` of
     /// data and keys, but at least one if there is any.
     pub(super) fn read(&self, next: u64, count: usize, bytes: usize) -> Slice {
-        let start = next.clamp(self.first, self.end());
-        let skip = usize::try_from(start - self.first).unwrap_or(usize::MAX);
+        let next = next.clamp(self.horizon, self.end().max(self.horizon));
         let mut records = Vec::new();
         let mut size = 0;
-        for record in self
-            .records
-            .range(skip.min(self.records.len())..)
-            .take(count)
-        {
+        for record in self.records.range(self.place(next)..).take(count) {
             size += record.data.len() + record.partition_key.len();
             if size > bytes && !records.is_empty() {
                 break;
             }
             records.push(Arc::clone(record));
         }
-        let next = start + records.len() as u64;
-        Slice { records, next }
+        let last = records.last().map(|record| record.sequence);
+        Slice {
+            next: last.map_or(next, |last| last.index() + 1),
+            continuation: last.unwrap_or(self.last),
+            records,
+        }
+    }
+
+    /// Where in `records` the first one stands whose index is not below `index`.
+    fn place(&self, index: u64) -> usize {
+        let first = self
+            .records
+            .front()
+            .map_or(0, |first| first.sequence.index());
+        let near = usize::try_from(index.saturating_sub(first)).unwrap_or(usize::MAX);
+        // There, unless there are gaps.
+        match self.records.get(near) {
+            Some(record) if record.sequence.index() == index => near,
+            _ => self
+                .records
+                .partition_point(|record| record.sequence.index() < index),
+        }
     }
 
     /// How far a reader who will read index `next` next is behind the tip.
     pub(super) fn millis_behind(&self, next: u64, now: Now) -> u64 {
-        let unread = next.max(self.first) - self.first;
-        let unread = usize::try_from(unread)
-            .ok()
-            .and_then(|unread| self.records.get(unread));
+        let unread = self.records.get(self.place(next));
         unread.map_or(0, |record| now.wall.saturating_sub(record.arrival))
-    }
-
-    /// A sequence number after which index `next` comes: a checkpoint, also where no record was read yet.
-    pub(super) fn continuation(&self, next: u64) -> Sequence {
-        let read = next.clamp(self.first, self.end()) - self.first;
-        let last_read = usize::try_from(read)
-            .ok()
-            .and_then(|read| read.checked_sub(1))
-            .and_then(|last| self.records.get(last));
-        last_read.map_or(self.trimmed, |record| record.sequence)
     }
 
     /// The index at which a read begins.
@@ -214,23 +241,15 @@ impl Shard {
     /// `InvalidArgument` when the sequence number was never given by this shard, or the timestamp lies in the future.
     pub(super) fn locate(&self, start: Start, now: Now) -> Result<u64, Error> {
         match start {
-            Start::TrimHorizon => Ok(self.first),
+            Start::TrimHorizon => Ok(self.horizon),
             Start::Latest => Ok(self.end()),
             Start::At(sequence) => {
                 self.check(sequence)?;
-                Ok(self.first
-                    + self
-                        .records
-                        .partition_point(|record| record.sequence < sequence)
-                        as u64)
+                Ok(sequence.index().max(self.horizon))
             }
             Start::After(sequence) => {
                 self.check(sequence)?;
-                Ok(self.first
-                    + self
-                        .records
-                        .partition_point(|record| record.sequence <= sequence)
-                        as u64)
+                Ok((sequence.index() + 1).max(self.horizon))
             }
             Start::Timestamp(time) => {
                 if time > now.wall.saturating_add(CLOCK_SKEW) {
@@ -239,10 +258,9 @@ impl Shard {
                         now.wall
                     )));
                 }
-                Ok(
-                    self.first
-                        + self.records.partition_point(|record| record.arrival < time) as u64,
-                )
+                let at = self.records.partition_point(|record| record.arrival < time);
+                let found = self.records.get(at);
+                Ok(found.map_or(self.end(), |record| record.sequence.index()))
             }
         }
     }
@@ -258,7 +276,7 @@ impl Shard {
         let given = self.starting() <= sequence
             && match &self.closed {
                 Some(closed) => sequence <= closed.ending,
-                None => sequence <= self.continuation(u64::MAX),
+                None => sequence <= self.last,
             };
         if sequence.shard_second() == self.second && given {
             return Ok(());

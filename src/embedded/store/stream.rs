@@ -89,6 +89,8 @@ pub(crate) struct Stream {
     /// The open shards by the end of their range: whose a hash is, by binary search.
     open: Vec<(u128, u32)>,
     next_shard: u32,
+    /// Shards that were closed since this was last asked.
+    closed: Vec<u32>,
 }
 
 /// What a new stream is to be.
@@ -102,7 +104,15 @@ pub(crate) struct NewStream {
 }
 
 impl Stream {
-    pub(super) fn new(new: NewStream, arn: String, uid: u64, retention: u64, now: Now) -> Self {
+    /// A stream whose shards' sequence numbers begin with `second`.
+    pub(super) fn new(
+        new: NewStream,
+        arn: String,
+        uid: u64,
+        retention: u64,
+        second: u64,
+        now: Now,
+    ) -> Self {
         let mut stream = Self {
             name: new.name.into(),
             arn: arn.into(),
@@ -120,9 +130,10 @@ impl Stream {
             sweep_at: now.wall,
             open: Vec::new(),
             next_shard: 0,
+            closed: Vec::new(),
         };
         for range in hash::even(new.shards) {
-            stream.add_shard(Vec::new(), range, now);
+            stream.insert_shard(Vec::new(), range, second, now);
         }
         stream.index_open();
         stream
@@ -130,17 +141,34 @@ impl Stream {
 
     /// Adds an open shard, whose sequence numbers begin above those of its parents. Call [`Stream::index_open`] after.
     pub(super) fn add_shard(&mut self, parents: Vec<u32>, range: HashRange, now: Now) -> u32 {
-        let number = self.next_shard;
-        self.next_shard += 1;
         let above = parents
             .iter()
             .filter_map(|parent| self.shards.get(parent))
             .map(|parent| parent.second + 1)
             .max();
         let second = (now.wall / 1000).max(above.unwrap_or(0));
+        self.insert_shard(parents, range, second, now)
+    }
+
+    fn insert_shard(&mut self, parents: Vec<u32>, range: HashRange, second: u64, now: Now) -> u32 {
+        let number = self.next_shard;
+        self.next_shard += 1;
         self.shards
             .insert(number, Shard::new(number, parents, range, second, now));
         number
+    }
+
+    /// Closes a shard that others follow.
+    pub(super) fn close(&mut self, shard: u32, children: &[u32], now: Now) {
+        if let Some(shard) = self.shards.get_mut(&shard) {
+            shard.close(children.to_vec(), now);
+            self.closed.push(shard.number);
+        }
+    }
+
+    /// The shards that were closed since this was last asked.
+    pub(super) fn take_closed(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.closed)
     }
 
     pub(super) fn index_open(&mut self) {

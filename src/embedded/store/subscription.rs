@@ -181,7 +181,7 @@ impl Subscriptions {
         let slice = shard.read(subscription.next, EVENT_RECORDS, EVENT_BYTES);
         subscription.next = slice.next;
         if slice.records.is_empty() {
-            if shard.closed.is_some() {
+            if shard.ended().is_some() {
                 subscription.end = Some(End::OfShard);
                 return Step::Event(Event {
                     children: children(stream, shard),
@@ -201,7 +201,7 @@ impl Subscriptions {
         }
         subscription.heartbeat_due = now.steady.saturating_add(heartbeat);
         Step::Event(Event {
-            continuation: Some(shard.continuation(slice.next)),
+            continuation: Some(slice.continuation),
             millis_behind: shard.millis_behind(slice.next, now),
             records: slice.records,
             children: Vec::new(),

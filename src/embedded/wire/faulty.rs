@@ -56,7 +56,7 @@ pub(super) async fn respond(
             return end;
         }
     }
-    Ok(answer(service, &call.request, &body, line))
+    Ok(answer(service, &call.request, &body, line).await)
 }
 
 struct Call<'a> {
@@ -147,7 +147,7 @@ impl Call<'_> {
 
     /// Carries the call out and keeps the answer to itself, unless it is an error: then nothing was lost.
     async fn answer_in_vain(&self, rule: &Rule) -> Option<Result<Response<Body>, Broken>> {
-        let response = answer(self.service, &self.request, self.body, self.line);
+        let response = answer(self.service, &self.request, self.body, self.line).await;
         if !response.status().is_success() {
             return Some(Ok(response));
         }
@@ -169,9 +169,9 @@ impl Call<'_> {
             format: self.request.format,
             refused: Vec::new(),
         };
-        self.service.board().later(rule.wait(), move || {
+        self.service.board().later(rule.wait(), async move {
             if let Some(service) = service.upgrade() {
-                drop(answer(&service, &request, &body, &line));
+                drop(answer(&service, &request, &body, &line).await);
             }
         });
     }

@@ -59,7 +59,7 @@ async fn respond(
         return faulty::respond(service, head, body, line).await;
     }
     Ok(match Request::of(head) {
-        Ok(request) => answer(service, &request, &body, line),
+        Ok(request) => answer(service, &request, &body, line).await,
         Err(error) => error_response(head.format(), &error),
     })
 }
@@ -97,8 +97,13 @@ impl Request {
     }
 }
 
-fn answer(service: &Service, request: &Request, body: &[u8], line: &Arc<Line>) -> Response<Body> {
-    match run(service, request, body, line) {
+async fn answer(
+    service: &Service,
+    request: &Request,
+    body: &[u8],
+    line: &Arc<Line>,
+) -> Response<Body> {
+    match run(service, request, body, line).await {
         Ok(body) => {
             let content_type = match &body {
                 Body::Whole(_) => request.format.content_type(),
@@ -111,75 +116,80 @@ fn answer(service: &Service, request: &Request, body: &[u8], line: &Arc<Line>) -
 }
 
 /// Runs one operation on the body of its request.
-fn run(service: &Service, request: &Request, body: &[u8], line: &Arc<Line>) -> Result<Body, Error> {
-    let format = request.format;
+async fn run(
+    service: &Service,
+    request: &Request,
+    body: &[u8],
+    line: &Arc<Line>,
+) -> Result<Body, Error> {
     let call = Call {
-        service,
-        format,
+        format: request.format,
         body,
     };
     match request.operation {
-        Operation::CreateStream => call.silent(streams::create),
-        Operation::DeleteStream => call.silent(streams::delete),
-        Operation::DescribeStream => call.answered(streams::describe),
-        Operation::DescribeStreamSummary => call.answered(streams::summarize),
-        Operation::ListStreams => call.answered(streams::list),
-        Operation::ListShards => call.answered(shards::list),
-        Operation::SplitShard => call.silent(shards::split),
-        Operation::MergeShards => call.silent(shards::merge),
-        Operation::UpdateShardCount => call.answered(shards::update_count),
-        Operation::PutRecord => call.answered(records::put_one),
-        Operation::PutRecords => {
-            call.answered(|service, input| records::put_many(service, input, &request.refused))
+        Operation::CreateStream => silent(streams::create(service, call.input()?).await),
+        Operation::DeleteStream => silent(streams::delete(service, call.input()?).await),
+        Operation::DescribeStream => call.answered(streams::describe(service, call.input()?)),
+        Operation::DescribeStreamSummary => {
+            call.answered(streams::summarize(service, call.input()?))
         }
-        Operation::GetShardIterator => call.answered(records::iterator),
-        Operation::GetRecords => call.answered(records::get),
-        Operation::RegisterStreamConsumer => call.answered(consumers::register),
-        Operation::DescribeStreamConsumer => call.answered(consumers::describe),
-        Operation::ListStreamConsumers => call.answered(consumers::list),
-        Operation::DeregisterStreamConsumer => call.silent(consumers::deregister),
-        Operation::AddTagsToStream => call.silent(tags::add),
-        Operation::RemoveTagsFromStream => call.silent(tags::remove),
-        Operation::ListTagsForStream => call.answered(tags::list),
-        Operation::TagResource => call.silent(tags::tag),
-        Operation::UntagResource => call.silent(tags::untag),
-        Operation::ListTagsForResource => call.answered(tags::list_of),
+        Operation::ListStreams => call.answered(streams::list(service, call.input()?)),
+        Operation::ListShards => call.answered(shards::list(service, call.input()?)),
+        Operation::SplitShard => silent(shards::split(service, call.input()?).await),
+        Operation::MergeShards => silent(shards::merge(service, call.input()?).await),
+        Operation::UpdateShardCount => {
+            call.answered(shards::update_count(service, call.input()?).await)
+        }
+        Operation::PutRecord => call.answered(records::put_one(service, call.input()?).await),
+        Operation::PutRecords => {
+            call.answered(records::put_many(service, call.input()?, &request.refused).await)
+        }
+        Operation::GetShardIterator => call.answered(records::iterator(service, call.input()?)),
+        Operation::GetRecords => call.answered(records::get(service, call.input()?)),
+        Operation::RegisterStreamConsumer => {
+            call.answered(consumers::register(service, call.input()?).await)
+        }
+        Operation::DescribeStreamConsumer => {
+            call.answered(consumers::describe(service, call.input()?))
+        }
+        Operation::ListStreamConsumers => call.answered(consumers::list(service, call.input()?)),
+        Operation::DeregisterStreamConsumer => {
+            silent(consumers::deregister(service, call.input()?).await)
+        }
+        Operation::AddTagsToStream => silent(tags::add(service, call.input()?).await),
+        Operation::RemoveTagsFromStream => silent(tags::remove(service, call.input()?).await),
+        Operation::ListTagsForStream => call.answered(tags::list(service, call.input()?)),
+        Operation::TagResource => silent(tags::tag(service, call.input()?).await),
+        Operation::UntagResource => silent(tags::untag(service, call.input()?).await),
+        Operation::ListTagsForResource => call.answered(tags::list_of(service, call.input()?)),
         Operation::SubscribeToShard => {
-            let subscribed = consumers::subscribe(service, format.decode(body)?)?;
+            let subscribed = consumers::subscribe(service, call.input()?)?;
             let events = EventBody::new(service.clone(), subscribed, Arc::clone(line));
             Ok(Body::Events(events))
         }
     }
 }
 
+/// A request's body and the form of its answer.
 #[derive(Clone, Copy)]
 struct Call<'a> {
-    service: &'a Service,
     format: Format,
     body: &'a [u8],
 }
 
 impl Call<'_> {
-    fn answered<I, O>(
-        self,
-        operation: impl FnOnce(&Service, I) -> Result<O, Error>,
-    ) -> Result<Body, Error>
-    where
-        I: DeserializeOwned,
-        O: Serialize,
-    {
-        let answer = operation(self.service, self.format.decode(self.body)?)?;
-        Ok(Body::whole(self.format.encode(&answer)?))
+    fn input<I: DeserializeOwned>(self) -> Result<I, Error> {
+        self.format.decode(self.body)
     }
 
-    /// For operations whose answer has no members: the body is empty.
-    fn silent<I: DeserializeOwned>(
-        self,
-        operation: impl FnOnce(&Service, I) -> Result<(), Error>,
-    ) -> Result<Body, Error> {
-        operation(self.service, self.format.decode(self.body)?)?;
-        Ok(Body::Whole(None))
+    fn answered(self, outcome: Result<impl Serialize, Error>) -> Result<Body, Error> {
+        Ok(Body::whole(self.format.encode(&outcome?)?))
     }
+}
+
+/// For operations whose answer has no members: the body is empty.
+fn silent(outcome: Result<(), Error>) -> Result<Body, Error> {
+    outcome.map(|()| Body::Whole(None))
 }
 
 fn error_response(format: Format, error: &Error) -> Response<Body> {

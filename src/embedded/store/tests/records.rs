@@ -78,3 +78,60 @@ fn a_sequence_number_of_elsewhere_is_refused() {
         ErrorKind::ResourceNotFound
     );
 }
+
+#[test]
+fn a_stream_made_again_begins_above_the_one_before_whatever_the_clock_says() {
+    let mut store = store(Config::default(), 2);
+    for back in [0, 0, 60_000] {
+        let moment = Now {
+            wall: START - back,
+            steady: 0,
+        };
+        put(&mut store, "a", moment);
+        let highest = |store: &mut Store| {
+            let stream = store.stream(STREAM, moment).unwrap();
+            let starting = stream.shards.values().map(Shard::starting);
+            starting.max().unwrap()
+        };
+        let before = highest(&mut store);
+        store.delete_stream(STREAM, true, moment).unwrap();
+        store.create_stream(new_stream(STREAM, 2), moment).unwrap();
+        let stream = store.stream(STREAM, moment).unwrap();
+        let lowest = stream.shards.values().map(Shard::starting).min().unwrap();
+        assert!(lowest > before, "{lowest} after {before}");
+        let stale = store.locate(STREAM, SHARD, Start::After(before), moment);
+        assert_eq!(stale.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+}
+
+#[test]
+fn what_is_prepared_is_seen_when_it_is_published_and_a_shard_ends_after_it() {
+    let mut store = store(Config::default(), 1);
+    let first = put(&mut store, "a", at(0));
+    let stream = store.streams.get_mut(STREAM).unwrap();
+    let shard = stream.shards.get_mut(&0).unwrap();
+    let hidden = shard.prepare("a".into(), Bytes::from_static(b"hidden"), 9, at(1));
+    let gone = shard.prepare("a".into(), Bytes::from_static(b"gone"), 10, at(1));
+    assert_eq!(read(&mut store, SHARD, Start::TrimHorizon, at(1)), [first]);
+    store.split_shard(STREAM, SHARD, 1 << 127, at(2)).unwrap();
+    let from = store.locate(STREAM, SHARD, Start::Latest, at(2)).unwrap();
+    let waiting = store.read(STREAM, from, 9, at(2)).unwrap();
+    assert!(waiting.records.is_empty() && waiting.next.is_some());
+    let shard = |store: &mut Store, settled, record: Option<&Arc<Record>>| {
+        let stream = store.streams.get_mut(STREAM).unwrap();
+        let shard = stream.shards.get_mut(&0).unwrap();
+        if let Some(record) = record {
+            shard.publish(Arc::clone(record));
+        }
+        shard.settle(settled);
+    };
+    shard(&mut store, 1, Some(&hidden));
+    let seen = store.read(STREAM, from, 9, at(2)).unwrap();
+    assert_eq!(seen.records.len(), 1);
+    // Its number is not given again.
+    shard(&mut store, 1, None);
+    let end = store.read(STREAM, seen.next.unwrap(), 9, at(2)).unwrap();
+    assert!(end.records.is_empty() && end.next.is_none());
+    assert_eq!(end.children.len(), 2);
+    assert!(gone.sequence > hidden.sequence && hidden.sequence > first);
+}
