@@ -29,9 +29,10 @@ use tracing::{info, warn};
 use crate::config::Settings;
 use crate::http::{self, Behind, Phase, Readiness, ReadyState};
 use crate::telemetry::{self, Metrics};
-use crate::{consumer, kinesis};
+use crate::{consumer, fanout, kinesis};
 
 mod attend;
+mod descriptors;
 mod doctor;
 mod stream;
 mod workers;
@@ -154,17 +155,28 @@ pub fn run(settings: &Settings) -> Result<(), Error> {
     ended
 }
 
+/// How long what was sent may stay unacknowledged: as long as a viewer has to answer a ping, for
+/// that is sent too. Not less than lost packets take to be sent a few times again.
+fn user_timeout(ping_interval: Option<Duration>) -> Duration {
+    ping_interval
+        .unwrap_or(Duration::from_secs(30))
+        .max(Duration::from_secs(5))
+}
+
 fn system(what: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::System { what, source }
 }
 
 async fn live(settings: &Settings, metrics: Metrics) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(system("to tell of signals"))?;
+    let open_files = descriptors::raise();
+    let places = descriptors::places(open_files, settings.workers, settings.max_connections);
     // Bound first: an address that is taken is the commonest thing to be wrong.
-    let listeners = http::bind(settings.listen, settings.workers)?;
+    let patience = user_timeout(settings.ping_interval);
+    let listeners = http::bind(settings.listen, settings.workers, patience)?;
     let operations = settings
         .metrics_listen
-        .map(|address| http::bind(address, 1));
+        .map(|address| http::bind(address, 1, patience));
     let operations = operations.transpose()?.and_then(|mut bound| bound.pop());
     let upkeep = tokio::spawn(metrics.clone().upkeep());
 
@@ -185,9 +197,14 @@ async fn live(settings: &Settings, metrics: Metrics) -> Result<(), Error> {
         publisher: stream.publisher.clone(),
         health: health.clone(),
         metrics,
-        places: http::Places::new(settings.max_connections),
+        places: http::Places::new(places),
         phase: watching,
-        lag_limit: settings.lag_limit,
+        limits: fanout::Config {
+            lag_limit: settings.lag_limit as u64,
+            lag_time: settings.lag_time,
+            sweep_interval: settings.sweep_interval,
+            ping_interval: settings.ping_interval,
+        },
         drain: settings.drain,
     };
     let mut workers =

@@ -42,7 +42,7 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) places: Places,
     pub(super) phase: watch::Receiver<Phase>,
-    pub(super) lag_limit: usize,
+    pub(super) limits: fanout::Config,
     pub(super) drain: Duration,
 }
 
@@ -128,13 +128,10 @@ impl Seat {
             log,
             places,
             phase,
-            lag_limit,
+            limits,
             drain,
             ..
         } = self.shared.clone();
-        let limits = fanout::Config {
-            lag_limit: lag_limit as u64,
-        };
         let worker = Worker::new(self.index, log, limits);
         let ports = self.ports(&worker);
         let sweeping = spawn_local(worker.clone().run(self.news));

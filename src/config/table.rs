@@ -140,7 +140,25 @@ pub const SETTINGS: &[Setting] = &[
         "lag-limit",
         "SIZE",
         Value("1MiB"),
-        "how far a viewer may fall behind before it is disconnected",
+        "how many bytes a viewer may be behind before it is disconnected",
+    ),
+    row(
+        "lag-time",
+        "DURATION",
+        Value("20s"),
+        "how long what a viewer has not taken yet may wait before it is disconnected",
+    ),
+    row(
+        "sweep-interval",
+        "DURATION",
+        Value("0s"),
+        "the least time between two deliveries of what is new in a room: saves CPU in busy rooms, for as much latency at most",
+    ),
+    row(
+        "ping-interval",
+        "DURATION",
+        Value("30s"),
+        "how often each viewer is asked whether it is still there; who does not answer is gone within twice that; off asks nobody",
     ),
     row(
         "allowed-origins",
@@ -151,7 +169,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "max-connections",
         "CONNECTIONS",
-        Value("100000"),
+        Words("what open files allow, at most 100000"),
         "connections at most; above it clients get 503",
     ),
     row(

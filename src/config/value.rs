@@ -78,6 +78,17 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Pars
     }
 }
 
+/// A duration, or `off`, which nothing is too.
+pub(super) fn duration_or_off(
+    range: RangeInclusive<Duration>,
+) -> impl Fn(&str) -> Parsed<Option<Duration>> {
+    let duration = duration(range);
+    move |text| match text {
+        "off" | "0" | "0s" | "0ms" => Ok(None),
+        _ => duration(text).map(Some),
+    }
+}
+
 fn within<T: PartialOrd>(
     value: T,
     range: &RangeInclusive<T>,

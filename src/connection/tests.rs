@@ -24,17 +24,21 @@ struct Stage {
 }
 
 impl Stage {
-    /// With a shard that was read, and has nothing.
     fn new(config: log::Config) -> Self {
-        let stage = Self::unread(config);
+        Self::with_limits(config, quiet())
+    }
+
+    /// With limits, and a shard that was read and has nothing.
+    fn with_limits(config: log::Config, limits: fanout::Config) -> Self {
+        let stage = Self::unread(config, limits);
         stage.shard.advance(0.into(), 0);
         stage
     }
 
     /// With a shard of which nothing was read yet.
-    fn unread(config: log::Config) -> Self {
+    fn unread(config: log::Config, limits: fanout::Config) -> Self {
         let (log, mut news) = Log::new(config);
-        let worker = Worker::new(0, Arc::clone(&log), fanout::Config { lag_limit: 1 << 20 });
+        let worker = Worker::new(0, Arc::clone(&log), limits);
         tokio::task::spawn_local(Rc::clone(&worker).run(news.remove(0)));
         let shard = log.open_shard(OpenShard {
             name: "shardId-000000000000".into(),
@@ -105,6 +109,14 @@ impl Stage {
     }
 }
 
+/// Nobody is pinged: what is read is what was sent for another reason.
+fn quiet() -> fanout::Config {
+    fanout::Config {
+        ping_interval: None,
+        ..fanout::Config::default()
+    }
+}
+
 /// Reads one frame.
 async fn frame(client: &mut TcpStream) -> (u8, Vec<u8>) {
     let read = async {
@@ -138,7 +150,7 @@ fn run(test: impl Future<Output = ()>) {
 #[test]
 fn i1_whoever_could_not_resume_is_sent_away_to_come_again() {
     run(async {
-        let stage = Stage::unread(log::Config::default());
+        let stage = Stage::unread(log::Config::default(), quiet());
         // Nothing is ever read here: after 5 s there is no position to tell.
         let mut v1 = stage.join(Encoding::V1, None).await;
         let (first, code) = frame(&mut v1).await;
@@ -155,7 +167,7 @@ fn i1_whoever_could_not_resume_is_sent_away_to_come_again() {
 #[test]
 fn nobody_is_told_the_position_that_another_came_with() {
     run(async {
-        let stage = Stage::unread(log::Config::default());
+        let stage = Stage::unread(log::Config::default(), quiet());
         let strange = Position {
             sequence: 7.into(),
             index: 7,
@@ -207,6 +219,43 @@ fn history_comes_first_then_everything_new_once_and_in_order() {
 }
 
 #[test]
+fn a_room_rests_between_sweeps_for_as_long_as_it_is_told() {
+    run(async {
+        let resting = |sweep_interval| fanout::Config {
+            sweep_interval,
+            ..quiet()
+        };
+        let for_ever = resting(Duration::from_hours(1));
+        let stage = Stage::with_limits(log::Config::default(), for_ever);
+        let mut client = stage.join(Encoding::Plain, None).await;
+        stage.publish("first");
+        assert_eq!(text(&mut client).await, "first");
+        for number in 0..50 {
+            stage.publish(&number.to_string());
+            tokio::task::yield_now().await;
+        }
+        let more = client.try_read(&mut [0]);
+        assert!(
+            more.is_err_and(|error| error.kind() == ErrorKind::WouldBlock),
+            "the room rests"
+        );
+        // A newcomer is given what the others have, and waits with them.
+        let mut newcomer = stage.join(Encoding::Plain, None).await;
+        assert_eq!(text(&mut newcomer).await, "first");
+
+        let stage = Stage::with_limits(log::Config::default(), resting(Duration::from_millis(20)));
+        let mut client = stage.join(Encoding::Plain, None).await;
+        for number in 0..200 {
+            stage.publish(&number.to_string());
+            tokio::task::yield_now().await;
+        }
+        for number in 0..200 {
+            assert_eq!(text(&mut client).await, number.to_string());
+        }
+    });
+}
+
+#[test]
 fn a_viewer_resumes_exactly_behind_the_position_it_names() {
     run(async {
         let stage = Stage::new(log::Config::default());
@@ -244,6 +293,37 @@ fn pings_and_closes_are_answered_and_the_viewer_is_gone() {
             .until("gone", |stage| stage.worker.viewers() == 0)
             .await;
         assert!(stage.log.find(&Room::lobby()).is_none(), "nothing lasting");
+    });
+}
+
+#[test]
+fn i6_who_answers_pings_stays_and_who_sends_nothing_is_dropped() {
+    run(async {
+        let limits = fanout::Config {
+            ping_interval: Some(Duration::from_millis(100)),
+            ..fanout::Config::default()
+        };
+        let stage = Stage::with_limits(log::Config::default(), limits);
+        let mut there = stage.join(Encoding::Plain, None).await;
+        let mut silent = stage.join(Encoding::Plain, None).await;
+        let mut pings = 0;
+        // The silent one goes first, then some more rounds for the other.
+        let mut rounds_left = 3;
+        while rounds_left > 0 {
+            assert_eq!(frame(&mut there).await, (0x89, Vec::new()));
+            there.write_all(b"\x8a\x80\0\0\0\0").await.unwrap();
+            pings += 1;
+            if stage.worker.viewers() == 1 {
+                rounds_left -= 1;
+            }
+            assert!(pings < 200, "the silent viewer is still there");
+        }
+        stage.publish("still here");
+        while frame(&mut there).await.0 != 0x81 {}
+        let mut rest = Vec::new();
+        let end = timeout(LIMIT, silent.read_to_end(&mut rest)).await;
+        assert!(end.is_ok(), "the silent viewer's connection has not ended");
+        assert!(rest.starts_with(b"\x89\0"), "it was asked: {rest:?}");
     });
 }
 

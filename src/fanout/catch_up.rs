@@ -6,16 +6,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ::metrics::counter;
-use tokio::time::timeout;
 
 use super::Worker;
-use super::outbox::{Lag, Outbox};
+use super::outbox::{Lag, Limits, Outbox};
 use super::room::LocalRoom;
 use super::viewer::{State, Viewer};
 use crate::telemetry::names;
-
-/// How long a socket may take nothing at all.
-const STALL_LIMIT: Duration = Duration::from_mins(1);
 
 /// How many writes a viewer makes before others have their turn.
 const WRITES_A_TURN: usize = 4;
@@ -51,9 +47,10 @@ impl Worker {
             match self.write_on(&viewer) {
                 Progress::Done => return,
                 Progress::More => tokio::task::yield_now().await,
+                // Whoever takes nothing for too long is closed or dropped: that ends this too.
                 Progress::Full => {
-                    if !matches!(timeout(STALL_LIMIT, viewer.writable()).await, Ok(Ok(()))) {
-                        self.drop_lagging(&viewer, "stalled");
+                    if viewer.writable().await.is_err() {
+                        self.expel(&viewer);
                         return;
                     }
                 }
@@ -90,6 +87,9 @@ impl Worker {
                 let wanted = bytes.len();
                 let written = viewer.try_write(bytes)?;
                 let messages = outbox.wrote(written);
+                if written > 0 {
+                    viewer.show_life();
+                }
                 let metrics = self.metrics.of(viewer.encoding);
                 metrics.bytes.increment(written as u64);
                 metrics.messages.increment(messages as u64);
@@ -114,6 +114,11 @@ impl Worker {
 
     fn drop_lagging(&self, viewer: &Rc<Viewer>, reason: &'static str) {
         counter!(names::FANOUT_LAG_DISCONNECTS, "reason" => reason).increment(1);
+        self.expel(viewer);
+    }
+
+    /// Ends a viewer's connection at once.
+    pub(super) fn expel(&self, viewer: &Rc<Viewer>) {
         self.end_lagging(viewer, State::Closed);
         viewer.abort();
     }
@@ -129,19 +134,28 @@ impl Worker {
 
     fn judge_lagging(self: &Rc<Self>, local: &LocalRoom, now: Instant) {
         let newest = local.log.tail();
+        let limits = Limits {
+            bytes: self.config.lag_limit,
+            time: self.config.lag_time,
+        };
         let judge = |viewer: &Rc<Viewer>| match &mut *viewer.state.borrow_mut() {
             State::Lagging(outbox) if !outbox.is_closing() => {
-                outbox.judge(&newest, self.config.lag_limit, now) == Lag::TooFar
+                match outbox.judge(&newest, limits, now) {
+                    Lag::Tolerable => None,
+                    Lag::TooFar => Some("too_far_behind"),
+                    Lag::TooLong => Some("too_long_behind"),
+                }
             }
-            _ => false,
+            _ => None,
         };
         let too_far: Vec<_> = {
             let lagging = local.lagging.borrow();
             let viewers = lagging.iter().map(|(_, viewer)| viewer);
-            viewers.filter(|viewer| judge(viewer)).cloned().collect()
+            let judged = viewers.map(|viewer| Some((Rc::clone(viewer), judge(viewer)?)));
+            judged.flatten().collect()
         };
-        for viewer in too_far {
-            counter!(names::FANOUT_LAG_DISCONNECTS, "reason" => "too_far_behind").increment(1);
+        for (viewer, reason) in too_far {
+            counter!(names::FANOUT_LAG_DISCONNECTS, "reason" => reason).increment(1);
             self.close(&viewer, Some(CLOSE_LAGGED));
         }
     }

@@ -10,19 +10,21 @@
 //! lives until it has caught up.
 //!
 //! # Limits
-//! A viewer more than `lag_limit` bytes behind that does not come nearer for two seconds is closed
-//! with 4000, or dropped if its socket does not even take that within 5 s; one whose socket takes
-//! nothing for a minute is dropped; and while the log is over its memory limit, the furthest
-//! behind are.
+//! A viewer more than `lag_limit` bytes or `lag_time` behind that does not come nearer for two
+//! seconds is closed with 4000, or dropped if its socket does not even take that within 5 s; while
+//! the log is over its memory limit, the furthest behind are dropped. Every `ping_interval` each viewer is asked whether it is still there, and dropped if
+//! nothing came from it since it was last asked: who vanishes is gone within twice the interval.
 //!
 //! # Invariants
 //! I4: a slow viewer costs itself. I7: nothing here blocks who appends.
 
 mod catch_up;
 mod outbox;
+mod pings;
 mod room;
 mod sweep;
 mod viewer;
+mod waiting;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -37,23 +39,36 @@ use tokio::net::TcpStream;
 
 pub use viewer::Viewer;
 
-use crate::log::{Begin, Crowded, Encoding, Log, News, Start, close, pong};
+use crate::log::{Begin, Crowded, Encoding, Log, News, RoomLog, Start, close, pong};
 use crate::message::Room;
 use crate::telemetry::names;
 use outbox::Outbox;
+use pings::Wheel;
 use room::LocalRoom;
 use viewer::State;
+use waiting::Waiting;
 
 /// Limits for viewers.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// How many bytes a viewer may be behind for more than a moment.
     pub lag_limit: u64,
+    /// How long what a viewer has not taken yet may wait for it, for more than a moment.
+    pub lag_time: Duration,
+    /// The least time between two sweeps of a room.
+    pub sweep_interval: Duration,
+    /// How often each viewer is asked whether it is still there, if at all.
+    pub ping_interval: Option<Duration>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { lag_limit: 1 << 20 }
+        Self {
+            lag_limit: 1 << 20,
+            lag_time: Duration::from_secs(20),
+            sweep_interval: Duration::ZERO,
+            ping_interval: Some(Duration::from_secs(30)),
+        }
     }
 }
 
@@ -79,6 +94,9 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// How often lag is looked at where nothing is appended.
 const TICK: Duration = Duration::from_millis(500);
 
+/// After so many writes publishers, joins and reads have their turn.
+const WRITES_BETWEEN_TURNS: usize = 256;
+
 struct PerEncoding {
     viewers: Gauge,
     messages: Counter,
@@ -90,6 +108,8 @@ struct Metrics {
     plain: PerEncoding,
     v1: PerEncoding,
     lagging: Gauge,
+    pings: Counter,
+    dead: Counter,
     publish_to_write: Histogram,
 }
 
@@ -108,6 +128,8 @@ impl Metrics {
             plain: per_encoding(Encoding::Plain),
             v1: per_encoding(Encoding::V1),
             lagging: gauge!(names::FANOUT_VIEWERS_LAGGING),
+            pings: counter!(names::FANOUT_PINGS),
+            dead: counter!(names::FANOUT_DEAD_DISCONNECTS),
             publish_to_write: histogram!(names::FANOUT_PUBLISH_TO_WRITE),
         }
     }
@@ -127,6 +149,7 @@ pub struct Worker {
     config: Config,
     rooms: RefCell<HashMap<Room, Rc<LocalRoom>>>,
     viewers: Cell<usize>,
+    wheel: RefCell<Wheel<Rc<Viewer>>>,
     /// Writes since others had their turn.
     writes: Cell<usize>,
     scratch: RefCell<Vec<u8>>,
@@ -136,30 +159,70 @@ pub struct Worker {
 impl Worker {
     /// The worker with this index of those that the log was made for.
     pub fn new(index: usize, log: Arc<Log>, config: Config) -> Rc<Self> {
+        let wheel = Wheel::new(pings::slots(config.ping_interval.unwrap_or_default()));
         Rc::new(Self {
             index,
             log,
             config,
             rooms: RefCell::default(),
             viewers: Cell::new(0),
+            wheel: RefCell::new(wheel),
             writes: Cell::new(0),
             scratch: RefCell::default(),
             metrics: Metrics::new(),
         })
     }
 
-    /// Sweeps rooms and looks after those that lag, until the log is gone.
-    pub async fn run(self: Rc<Self>, mut news: News) {
+    /// Sweeps rooms and looks after those that lag or have gone, until the log is gone.
+    pub async fn run(self: Rc<Self>, news: News) {
+        // Side by side: a room in which there is always something new is swept without end.
+        tokio::select! {
+            () = self.sweep_all(news) => {}
+            () = self.look_after_all() => {}
+            () = self.ask_all() => {}
+        }
+    }
+
+    async fn sweep_all(self: &Rc<Self>, mut news: News) {
+        let mut waiting = Waiting::default();
+        loop {
+            tokio::select! {
+                room = waiting.next() => self.sweep(&room).await,
+                room = news.recv() => {
+                    let Some(room) = room else { return };
+                    match self.resting_until(&room) {
+                        Some(time) => waiting.add(time, room),
+                        None => self.sweep(&room).await,
+                    }
+                }
+            }
+        }
+    }
+
+    /// When a room may be swept again, if not yet.
+    fn resting_until(&self, room: &RoomLog) -> Option<Instant> {
+        let rest = self.config.sweep_interval;
+        if rest.is_zero() {
+            return None;
+        }
+        let swept = self.local(room.room())?.swept.get()?;
+        Some(swept + rest).filter(|time| *time > Instant::now())
+    }
+
+    async fn look_after_all(self: &Rc<Self>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                room = news.recv() => match room {
-                    Some(room) => self.sweep(&room).await,
-                    None => return,
-                },
-                _ = tick.tick() => self.look_after_lagging(),
-            }
+            tick.tick().await;
+            self.look_after_lagging();
+        }
+    }
+
+    /// Lets others have their turn after every few hundred writes.
+    async fn give_way(&self) {
+        if self.writes.get() >= WRITES_BETWEEN_TURNS {
+            self.writes.set(0);
+            tokio::task::yield_now().await;
         }
     }
 
@@ -213,6 +276,8 @@ impl Worker {
         let viewer = Rc::new(viewer);
         membership.keep();
         self.viewers.set(self.viewers.get() + 1);
+        let seat = self.wheel.borrow_mut().sit(Rc::clone(&viewer));
+        viewer.seat.set(seat);
         self.metrics.of(request.encoding).viewers.increment(1);
         let State::Lagging(outbox) = viewer.state.replace(State::Closed) else {
             return Ok(viewer);
@@ -266,15 +331,19 @@ impl Worker {
     /// Sends a close frame, with a code or empty, after the frame that was begun; ends the
     /// connection if the client has not within 5 s.
     pub fn close(self: &Rc<Self>, viewer: &Rc<Viewer>, code: Option<u16>) {
-        let closing = match &*viewer.state.borrow() {
-            State::Live => false,
-            State::Lagging(outbox) => outbox.is_closing(),
-            State::Closed | State::Gone => true,
+        let live = match &mut *viewer.state.borrow_mut() {
+            State::Live => true,
+            State::Lagging(outbox) if !outbox.is_closing() => {
+                outbox.close(close(code));
+                false
+            }
+            State::Lagging(_) | State::Closed | State::Gone => return,
         };
-        if closing {
-            return;
+        if live {
+            let mut outbox = viewer.room.fall_back(viewer);
+            outbox.close(close(code));
+            self.lag(viewer, outbox);
         }
-        self.say(viewer, close(code), Outbox::close);
         let viewer = Rc::downgrade(viewer);
         tokio::task::spawn_local(async move {
             tokio::time::sleep(CLOSE_PATIENCE).await;
@@ -284,24 +353,29 @@ impl Worker {
         });
     }
 
-    /// Puts a frame of its own in front of what a viewer gets next.
-    fn say(self: &Rc<Self>, viewer: &Rc<Viewer>, frame: Bytes, say: fn(&mut Outbox, Bytes)) {
-        let live = match &mut *viewer.state.borrow_mut() {
-            State::Lagging(outbox) => {
-                say(outbox, frame.clone());
-                false
+    /// Sends a viewer a frame of its own: at once if it is not behind, else behind what is queued.
+    fn say(self: &Rc<Self>, viewer: &Rc<Viewer>, frame: Bytes, queue: fn(&mut Outbox, Bytes)) {
+        match &mut *viewer.state.borrow_mut() {
+            State::Lagging(outbox) => return queue(outbox, frame),
+            State::Closed | State::Gone => return,
+            State::Live => {}
+        }
+        self.writes.set(self.writes.get() + 1);
+        match viewer.try_write(&frame) {
+            Ok(written) if written == frame.len() => {
+                let metrics = self.metrics.of(viewer.encoding);
+                metrics.bytes.increment(written as u64);
             }
-            State::Live => true,
-            State::Closed | State::Gone => false,
-        };
-        if live {
-            let local = Rc::clone(&viewer.room);
-            let reached = local.reached(viewer);
-            local.take_out(viewer, State::Closed);
-            let room = local.room().clone();
-            let mut outbox = Outbox::new(room, viewer.encoding, [], reached, Instant::now());
-            say(&mut outbox, frame);
-            self.lag(viewer, outbox);
+            Ok(written) => {
+                let mut outbox = viewer.room.fall_back(viewer);
+                queue(&mut outbox, frame);
+                outbox.wrote(written);
+                self.lag(viewer, outbox);
+            }
+            Err(_) => {
+                viewer.room.take_out(viewer, State::Closed);
+                viewer.abort();
+            }
         }
     }
 
@@ -330,6 +404,7 @@ impl Worker {
             State::Live | State::Closed => {}
         }
         self.viewers.set(self.viewers.get() - 1);
+        self.wheel.borrow_mut().stand(viewer.seat.get());
         self.metrics.of(viewer.encoding).viewers.decrement(1);
         self.part(&local, viewer.encoding);
     }

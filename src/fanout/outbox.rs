@@ -54,8 +54,17 @@ impl Chunk {
 pub(super) enum Lag {
     /// It may go on.
     Tolerable,
-    /// It has been too far behind for too long.
+    /// It is too many bytes behind.
     TooFar,
+    /// What it has not taken yet has waited for too long.
+    TooLong,
+}
+
+/// How far behind a viewer may be for more than a moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) bytes: u64,
+    pub(super) time: Duration,
 }
 
 /// How long a viewer may be too far behind without coming nearer.
@@ -77,6 +86,10 @@ pub(super) struct Outbox {
     node: Option<Arc<Node>>,
     /// A pong is queued: one answers all pings until it is written (RFC 6455, 5.5.3).
     pong: bool,
+    /// A ping is queued: another one would say no more.
+    ping: bool,
+    /// When the viewer came to be behind.
+    since: Instant,
     /// The nearest that the viewer came to the newest, and when.
     nearest: (u64, Instant),
 }
@@ -97,6 +110,8 @@ impl Outbox {
             offset: 0,
             node: Some(node),
             pong: false,
+            ping: false,
+            since: now,
             nearest: (u64::MAX, now),
         }
     }
@@ -189,6 +204,7 @@ impl Outbox {
         }
         if self.queue.is_empty() {
             self.pong = false;
+            self.ping = false;
         }
         messages
     }
@@ -197,6 +213,14 @@ impl Outbox {
     pub(super) fn pong(&mut self, frame: Bytes) {
         if !self.pong && !self.is_closing() {
             self.pong = true;
+            self.queue.push_back(Chunk::Own(frame));
+        }
+    }
+
+    /// Queues a ping likewise.
+    pub(super) fn ping(&mut self, frame: Bytes) {
+        if !self.ping && !self.is_closing() {
+            self.ping = true;
             self.queue.push_back(Chunk::Own(frame));
         }
     }
@@ -240,17 +264,41 @@ impl Outbox {
         ahead + self.queued() as u64
     }
 
-    /// Judges the lag: too far is more than `limit` bytes for two seconds in which the viewer did
-    /// not come nearer than it had been. So one who resumes from afar and reads may catch up.
-    pub(super) fn judge(&mut self, newest: &Arc<Node>, limit: u64, now: Instant) -> Lag {
+    /// For how long the oldest of what the viewer has not taken yet has waited for it: since it was
+    /// appended, or since the viewer came, whichever was later.
+    fn late(&self, now: Instant) -> Duration {
+        let appended = match self.queue.front() {
+            Some(Chunk::Node(node)) => Some(node.appended),
+            Some(Chunk::Shared(_) | Chunk::Own(_)) => Some(self.since),
+            None => self
+                .node
+                .as_ref()
+                .and_then(|node| node.next())
+                .map(|next| next.appended),
+        };
+        let waits = |appended: Instant| now.saturating_duration_since(appended.max(self.since));
+        appended.map(waits).unwrap_or_default()
+    }
+
+    /// Judges the lag: over the limits it may be for two seconds, and for as long as it comes
+    /// nearer than it had been. So one who resumes from afar and reads may catch up.
+    pub(super) fn judge(&mut self, newest: &Arc<Node>, limits: Limits, now: Instant) -> Lag {
         let behind = self.behind(newest);
         let (nearest, at) = self.nearest;
         if behind < nearest {
             self.nearest = (behind, now);
-        } else if behind > limit && now.saturating_duration_since(at) >= PATIENCE {
-            return Lag::TooFar;
+            return Lag::Tolerable;
         }
-        Lag::Tolerable
+        if now.saturating_duration_since(at) < PATIENCE {
+            return Lag::Tolerable;
+        }
+        if behind > limits.bytes {
+            Lag::TooFar
+        } else if self.late(now) > limits.time {
+            Lag::TooLong
+        } else {
+            Lag::Tolerable
+        }
     }
 }
 
@@ -376,6 +424,13 @@ mod tests {
         assert_eq!(drain(&mut outbox, &nodes[0], &[7]), b"P");
     }
 
+    fn limits(bytes: u64) -> Limits {
+        Limits {
+            bytes,
+            time: Duration::from_hours(1),
+        }
+    }
+
     #[test]
     fn who_is_far_behind_may_stay_while_it_comes_nearer() {
         let texts: Vec<_> = (0..100).map(|_| vec!["x".repeat(1_000)]).collect();
@@ -385,18 +440,43 @@ mod tests {
         let mut outbox = Outbox::new(Room::lobby(), Encoding::Plain, [], start, now);
         let mut scratch = Vec::new();
         for _ in 0..10 {
-            assert_eq!(outbox.judge(newest, 1_000, now), Lag::Tolerable);
+            assert_eq!(outbox.judge(newest, limits(1_000), now), Lag::Tolerable);
             now += PATIENCE;
             let _ = outbox.next(newest, &mut scratch);
             outbox.wrote(100);
         }
-        assert_eq!(outbox.judge(newest, 1_000, now), Lag::Tolerable);
+        assert_eq!(outbox.judge(newest, limits(1_000), now), Lag::Tolerable);
         now += PATIENCE;
         assert_eq!(
-            outbox.judge(newest, 1_000_000, now),
+            outbox.judge(newest, limits(1_000_000), now),
             Lag::Tolerable,
             "not far"
         );
-        assert_eq!(outbox.judge(newest, 1_000, now), Lag::TooFar);
+        assert_eq!(outbox.judge(newest, limits(1_000), now), Lag::TooFar);
+    }
+
+    #[test]
+    fn who_takes_nothing_may_be_late_by_the_limit_however_little_it_is() {
+        let (start, nodes) = batches(&[vec!["x".into()]]);
+        let newest = nodes.last().unwrap();
+        let came = Instant::now();
+        let limits = Limits {
+            bytes: 1_000,
+            time: Duration::from_secs(10),
+        };
+        // It resumes from before a message that was appended a while before it came.
+        let came = came + Duration::from_mins(1);
+        let mut outbox = Outbox::new(Room::lobby(), Encoding::Plain, [], start, came);
+        for seconds in 0..=10 {
+            let now = came + Duration::from_secs(seconds);
+            assert_eq!(outbox.judge(newest, limits, now), Lag::Tolerable);
+        }
+        let now = came + Duration::from_secs(11);
+        assert_eq!(outbox.judge(newest, limits, now), Lag::TooLong);
+        // Who has everything is not late, however long ago that was.
+        drain(&mut outbox, newest, &[100]);
+        assert_eq!(outbox.judge(newest, limits, now), Lag::Tolerable);
+        let later = now + Duration::from_mins(1);
+        assert_eq!(outbox.judge(newest, limits, later), Lag::Tolerable);
     }
 }

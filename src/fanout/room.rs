@@ -21,6 +21,8 @@ pub(super) struct LocalRoom {
     pub(super) cursor: RefCell<Arc<Node>>,
     /// Counts sweeps.
     pub(super) sweeps: Cell<u64>,
+    /// When the last one began.
+    pub(super) swept: Cell<Option<Instant>>,
     live: [RefCell<Slab<Rc<Viewer>>>; 2],
     pub(super) lagging: RefCell<Slab<Rc<Viewer>>>,
     /// Joining viewers and others: the room is kept while there are any.
@@ -50,6 +52,7 @@ impl LocalRoom {
             log,
             cursor: RefCell::new(cursor),
             sweeps: Cell::new(0),
+            swept: Cell::new(None),
             live: [RefCell::default(), RefCell::default()],
             lagging: RefCell::default(),
             members: Cell::new(0),
@@ -145,6 +148,14 @@ impl LocalRoom {
             State::Closed | State::Gone => {}
         }
         before
+    }
+
+    /// Takes a live viewer out of the list and makes it a cursor of its own.
+    pub(super) fn fall_back(&self, viewer: &Rc<Viewer>) -> Outbox {
+        let reached = self.reached(viewer);
+        self.take_out(viewer, State::Closed);
+        let room = self.room().clone();
+        Outbox::new(room, viewer.encoding, [], reached, Instant::now())
     }
 
     /// All viewers that have not been sent a close frame.

@@ -9,18 +9,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Worker;
 use super::outbox::Outbox;
 use super::room::LocalRoom;
 use super::viewer::{State, Viewer};
+use super::{WRITES_BETWEEN_TURNS, Worker};
 use crate::log::{Encoding, Node, RoomLog, end_of_frame};
 use crate::message::Timestamp;
 
 /// The most that one sweep sends a viewer: more than a socket usually takes is of no use.
 const MAX_SLICE: usize = 256 * 1024;
-
-/// After so many writes publishers, joins and reads have their turn.
-const WRITES_BETWEEN_TURNS: usize = 256;
 
 /// A span of the log, as one slice.
 struct Slice {
@@ -82,6 +79,7 @@ impl Worker {
                 break;
             }
             local.begin_sweep(last);
+            local.swept.set(Some(Instant::now()));
             let mut sent = false;
             for encoding in Encoding::ALL {
                 if !local.live(encoding).borrow().is_empty() {
@@ -101,6 +99,10 @@ impl Worker {
                 }
             }
             self.check_lag(&local, Instant::now());
+            // What came meanwhile has called for a sweep of its own, after a rest.
+            if !self.config.sweep_interval.is_zero() && bytes < MAX_SLICE {
+                break;
+            }
         }
     }
 
@@ -131,10 +133,7 @@ impl Worker {
                 self.cut_off(local, &viewer, slice, result);
             }
             local.swept(encoding, key);
-            if self.writes.get() >= WRITES_BETWEEN_TURNS {
-                self.writes.set(0);
-                tokio::task::yield_now().await;
-            }
+            self.give_way().await;
         }
         let metrics = self.metrics.of(encoding);
         metrics.messages.increment(written * slice.messages);

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem::MaybeUninit;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,6 +23,10 @@ pub struct Viewer {
     pub(super) slot: Cell<usize>,
     /// The sweep in or after which it joined those that are swept.
     pub(super) since: Cell<u64>,
+    /// Its seat in the worker's wheel.
+    pub(super) seat: Cell<usize>,
+    /// It has shown since it was last asked that it is there.
+    heard: Cell<bool>,
     pub(super) state: RefCell<State>,
     /// Given back when the viewer is gone; counts its connection.
     _permit: Box<dyn Any>,
@@ -53,6 +58,8 @@ impl Viewer {
             room,
             slot: Cell::new(0),
             since: Cell::new(0),
+            seat: Cell::new(0),
+            heard: Cell::new(true),
             state: RefCell::new(State::Lagging(Box::new(outbox))),
             _permit: permit,
         }
@@ -71,7 +78,27 @@ impl Viewer {
     /// # Errors
     /// Those of the socket; `WouldBlock` if nothing is there.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.try_read(buffer)
+        let read = self.stream.try_read(buffer);
+        if let Ok(1..) = read {
+            self.show_life();
+        }
+        read
+    }
+
+    /// It sent something, or took some of what it was behind with.
+    pub(super) fn show_life(&self) {
+        self.heard.set(true);
+    }
+
+    /// Whether it has shown since it was last asked that it is there. From here on it is asked
+    /// again.
+    pub(super) fn has_shown_life(&self) -> bool {
+        if self.heard.replace(false) {
+            return true;
+        }
+        // What came while this process was stopped or busy may not have been read yet.
+        let mut byte = [MaybeUninit::uninit()];
+        matches!(SockRef::from(&self.stream).peek(&mut byte), Ok(1..))
     }
 
     /// Its close frame is written, or it is gone: nothing more is sent to it.

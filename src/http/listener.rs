@@ -17,8 +17,6 @@ const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 /// … before it gives up.
 const KEEPALIVE_TIMES: u32 = 4;
-/// How long sent data may stay unacknowledged before the connection is given up.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -51,21 +49,26 @@ impl Listener {
     }
 }
 
-/// Listens on `address` with as many sockets as there are workers.
+/// Listens on `address` with as many sockets as there are workers. A connection is given up when
+/// what was sent on it stays unacknowledged for `user_timeout` (RFC 5482).
 ///
 /// # Errors
 /// [`BindError`], also if another process listens there, be it with `SO_REUSEPORT` too: two
 /// servers that get half of the connections each are nobody's wish.
-pub fn bind(address: SocketAddr, workers: usize) -> Result<Vec<Listener>, BindError> {
+pub fn bind(
+    address: SocketAddr,
+    workers: usize,
+    user_timeout: Duration,
+) -> Result<Vec<Listener>, BindError> {
     let refuse = |error| BindError { address, error };
     // Without SO_REUSEPORT a socket cannot share its address with one that listens already. It is
     // never listened on itself, so that the ones after it can have the address; it holds the port
     // that the system may have chosen until they do.
-    let probe = socket(address, false).map_err(refuse)?;
+    let probe = socket(address, false, user_timeout).map_err(refuse)?;
     let local = probe.local_addr().map_err(refuse)?;
     let chosen = local.as_socket().unwrap_or(address);
     let listen = |_| -> io::Result<Listener> {
-        let socket = socket(chosen, true)?;
+        let socket = socket(chosen, true, user_timeout)?;
         socket.listen(BACKLOG)?;
         Ok(Listener {
             tcp: socket.into(),
@@ -76,7 +79,7 @@ pub fn bind(address: SocketAddr, workers: usize) -> Result<Vec<Listener>, BindEr
     listeners.map_err(refuse)
 }
 
-fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+fn socket(address: SocketAddr, shared: bool, user_timeout: Duration) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -95,7 +98,7 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
         .with_retries(KEEPALIVE_TIMES);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_user_timeout(Some(user_timeout))?;
     socket.bind(&SockAddr::from(address))?;
     Ok(socket)
 }
@@ -108,13 +111,15 @@ mod tests {
 
     use super::*;
 
+    const USER_TIMEOUT: Duration = Duration::from_secs(7);
+
     fn any() -> SocketAddr {
         "127.0.0.1:0".parse().unwrap()
     }
 
     #[test]
     fn all_sockets_of_one_address_have_its_port() {
-        let listeners = bind(any(), 3).unwrap();
+        let listeners = bind(any(), 3, USER_TIMEOUT).unwrap();
         let port = listeners[0].address().port();
         assert_ne!(port, 0);
         assert!(
@@ -126,20 +131,20 @@ mod tests {
 
     #[test]
     fn a_second_server_on_the_same_address_is_refused() {
-        let first = bind(any(), 2).unwrap();
+        let first = bind(any(), 2, USER_TIMEOUT).unwrap();
         let address = first[0].address();
-        let error = bind(address, 2).unwrap_err();
+        let error = bind(address, 2, USER_TIMEOUT).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("cannot listen on {address}: address already in use")
         );
         drop(first);
-        assert!(bind(address, 1).is_ok());
+        assert!(bind(address, 1, USER_TIMEOUT).is_ok());
     }
 
     #[test]
     fn connections_are_spread_and_have_their_options() {
-        let listeners = bind(any(), 2).unwrap();
+        let listeners = bind(any(), 2, USER_TIMEOUT).unwrap();
         let address = listeners[0].address();
         let clients: Vec<_> = (0..64)
             .map(|_| TcpStream::connect(address).unwrap())
@@ -160,7 +165,7 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_is_refused_with_a_reason() {
-        let error = bind("192.0.2.1:0".parse().unwrap(), 1).unwrap_err();
+        let error = bind("192.0.2.1:0".parse().unwrap(), 1, USER_TIMEOUT).unwrap_err();
         assert!(error.to_string().contains("no such address"), "{error}");
     }
 }

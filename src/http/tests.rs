@@ -66,7 +66,9 @@ async fn server(role: Role, places: usize, header_timeout: Duration) -> Server {
         body_timeout: Duration::from_millis(300),
         allowed_origins: vec!["https://event.example".parse().unwrap()],
     };
-    let listener = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
+    let listener = bind("127.0.0.1:0".parse().unwrap(), 1, Duration::from_secs(30))
+        .unwrap()
+        .remove(0);
     let address = listener.address();
     let (phase, watching) = watch::channel(Phase::Serving);
     let service = Service::new(Arc::new(config), role, ports);

@@ -139,6 +139,11 @@ pub fn pong(payload: &[u8]) -> Bytes {
     frame.into()
 }
 
+/// A ping without a payload.
+pub fn ping() -> Bytes {
+    Bytes::from_static(b"\x89\x00")
+}
+
 /// A close frame with a code and no reason, or without either.
 pub fn close(code: Option<u16>) -> Bytes {
     let payload = code.map(u16::to_be_bytes);

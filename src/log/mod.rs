@@ -35,7 +35,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
 pub use chain::{Entry, LogPosition, Node};
-pub use frame::{Encoding, MAX_COALESCED, close, end_of_frame, joined, pong};
+pub use frame::{Encoding, MAX_COALESCED, close, end_of_frame, joined, ping, pong};
 pub use join::{Begin, Start, Wait};
 pub use memory::{Account, Charge};
 pub use room::RoomLog;

@@ -157,7 +157,11 @@ metrics! {
     Gauge => FANOUT_VIEWERS_LAGGING "chat_room_fanout_viewers_lagging" []
         "Viewers whose socket is full and who catch up with a cursor of their own.";
     Counter => FANOUT_LAG_DISCONNECTS "chat_room_fanout_lag_disconnects_total" ["reason"]
-        "Viewers disconnected for their lag: too_far_behind, stalled, memory.";
+        "Viewers disconnected for their lag: too_far_behind (bytes), too_long_behind (time), memory.";
+    Counter => FANOUT_PINGS "chat_room_fanout_pings_total" []
+        "Pings sent to viewers.";
+    Counter => FANOUT_DEAD_DISCONNECTS "chat_room_fanout_dead_disconnects_total" []
+        "Viewers dropped because nothing came from them in the interval after a ping.";
     Counter => FANOUT_MESSAGES "chat_room_fanout_messages_delivered_total" ["encoding"]
         "Messages written to viewers, those of the history not counted.";
     Counter => FANOUT_FRAMES "chat_room_fanout_frames_delivered_total" ["encoding"]

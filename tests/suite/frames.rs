@@ -437,6 +437,65 @@ async fn i4_a_viewer_that_never_reads_is_let_go_while_the_others_get_everything(
     assert_eq!(viewer.next().await.text, "still here");
 }
 
+#[tokio::test]
+async fn i4_viewers_that_stall_delay_nobody_however_many_they_are() {
+    const STALLED: u32 = 20;
+    const HEALTHY: usize = 5;
+    // They are to stay.
+    let server = Server::start(&["--lag-limit", "200MiB", "--lag-time", "1h"]).await;
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        let mut raw = Raw::open_with_little_room(server.address()).await;
+        raw.upgrade("room=den&history=0").await;
+        stalled.push(raw);
+    }
+    let mut healthy = Vec::new();
+    for _ in 0..HEALTHY {
+        healthy.push(PlainViewer::join(&server, "room=den&history=0").await);
+    }
+    let filler = "€".repeat(1990);
+    let mut texts = Vec::new();
+    while server.metric("chat_room_fanout_viewers_lagging").await < f64::from(STALLED) - 0.5 {
+        assert!(texts.len() < 5_000, "some viewers do not stall");
+        for _ in 0..10 {
+            texts.push(format!("{} {filler}", texts.len()));
+        }
+        server.say_all("den", &texts[texts.len() - 10..]).await;
+        for viewer in &mut healthy {
+            assert_eq!(viewer.take(10).await, texts[texts.len() - 10..]);
+        }
+    }
+    for round in 0..20 {
+        let text = format!("round {round}");
+        server.say("den", &text).await;
+        for viewer in &mut healthy {
+            assert_eq!(viewer.next().await, text);
+        }
+    }
+    let lagging = server.metric("chat_room_fanout_viewers_lagging").await;
+    assert!(
+        lagging > f64::from(STALLED) - 0.5,
+        "they were all stalled meanwhile: {lagging}"
+    );
+}
+
+#[tokio::test]
+async fn i4_a_viewer_that_is_behind_for_too_long_is_let_go_however_little_it_is() {
+    let server = Server::start(&["--lag-limit", "200MiB", "--lag-time", "1s"]).await;
+    let mut stalled = Raw::open_with_little_room(server.address()).await;
+    stalled.upgrade("room=den&history=0").await;
+    let filler = "€".repeat(1990);
+    eventually("the viewer is let go", || async {
+        server.say("den", &filler).await;
+        server
+            .metrics()
+            .await
+            .contains("lag_disconnects_total{reason=\"too_long_behind\"} 1")
+    })
+    .await;
+    stalled.ended().await;
+}
+
 /// Whether the kernel has an established connection from port `local` to port `remote` of 127.0.0.1.
 fn established(local: u16, remote: u16) -> bool {
     let table =

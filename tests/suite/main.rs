@@ -21,6 +21,7 @@ mod faults;
 mod frames;
 mod harness;
 mod http;
+mod liveness;
 mod original;
 mod other_kinesis;
 mod settings;

@@ -18,6 +18,7 @@ pub(crate) struct Launch {
     listen: Option<String>,
     args: Vec<String>,
     envs: Vec<(String, String)>,
+    open_files: Option<(u32, u32)>,
     folder: TempDir,
 }
 
@@ -39,6 +40,7 @@ impl Launch {
             listen: Some("127.0.0.1:0".to_owned()),
             args: Vec::new(),
             envs: Vec::new(),
+            open_files: None,
             folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
@@ -63,6 +65,12 @@ impl Launch {
 
     pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
         self.envs.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets the program have so many open files, and so many if it asks for more.
+    pub(crate) fn open_files(mut self, soft: u32, hard: u32) -> Self {
+        self.open_files = Some((soft, hard));
         self
     }
 
@@ -139,7 +147,16 @@ impl Launch {
             args.extend(["--listen".to_owned(), listen]);
         }
         args.extend(self.args);
-        let child = Command::new(PROGRAM)
+        let mut command = match self.open_files {
+            None => Command::new(PROGRAM),
+            Some((soft, hard)) => {
+                let mut shell = Command::new("sh");
+                let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard}");
+                shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\""), PROGRAM]);
+                shell
+            }
+        };
+        let child = command
             .args(&args)
             .current_dir(self.folder.path())
             .env_clear()

@@ -233,8 +233,19 @@ impl Raw {
         response
     }
 
-    /// The next frame; `None` at the end of the connection.
+    /// The next frame, past the pings by which the server asks whether somebody is there; `None` at
+    /// the end of the connection.
     pub(crate) async fn frame(&mut self) -> Option<Frame> {
+        loop {
+            let frame = self.any_frame().await;
+            if frame.as_ref().is_none_or(|frame| frame.opcode != PING) {
+                return frame;
+            }
+        }
+    }
+
+    /// The next frame, whatever it is; `None` at the end of the connection.
+    pub(crate) async fn any_frame(&mut self) -> Option<Frame> {
         loop {
             if let Some((frame, length)) = parse(&self.buffer) {
                 self.buffer.drain(..length);

@@ -194,6 +194,19 @@ impl Server {
         answer.text().await.expect("the text of /metrics")
     }
 
+    /// The value of a metric, with its labels as `/metrics` shows them.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics().await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let value = line.and_then(|rest| rest.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("{name} is not in:\n{text}"))
+    }
+
+    /// What it wrote to stderr so far.
+    pub(crate) fn said(&self) -> String {
+        joined(&self.stderr)
+    }
+
     pub(crate) async fn post(&self, body: &Value) -> reqwest::Response {
         self.client
             .post(self.url("/chat-messages"))

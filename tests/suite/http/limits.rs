@@ -1,6 +1,6 @@
 //! What one client may take: connections and time.
 
-use crate::harness::{PlainViewer, Raw, Server, eventually};
+use crate::harness::{Launch, PlainViewer, Raw, Server, eventually};
 
 #[tokio::test]
 async fn i4_connections_over_the_limit_wait_or_are_closed_and_come_in_when_others_leave() {
@@ -39,6 +39,68 @@ async fn i4_connections_over_the_limit_wait_or_are_closed_and_come_in_when_other
     )
     .await;
     assert_eq!(viewer.next().await, "hello", "who was in stays in");
+}
+
+#[tokio::test]
+async fn i4_clients_are_told_that_there_is_no_place_long_before_descriptors_run_out() {
+    let launch = Launch::new().open_files(256, 512);
+    let server = launch
+        .args(&["--metrics-listen", "127.0.0.1:0", "--workers", "2"])
+        .start()
+        .await;
+    let said = server.said();
+    assert!(
+        said.contains("open files") && said.contains("limit=512") && said.contains("before=256"),
+        "the limit is raised and logged: {said}"
+    );
+    assert!((server.metric("process_max_fds").await - 512.0).abs() < 0.5);
+    let mut viewer = PlainViewer::join(&server, "").await;
+    let mut viewers = Vec::new();
+    let refusal = loop {
+        let mut raw = Raw::open(server.address()).await;
+        let answer = raw.handshake("", &[("Sec-WebSocket-Version", "13")]).await;
+        if answer.status != 101 {
+            break answer;
+        }
+        viewers.push(raw);
+        assert!(viewers.len() < 512, "nobody is refused");
+    };
+    assert_eq!(refusal.status, 503, "{refusal:?}");
+    assert!(refusal.header("Retry-After").is_some(), "{refusal:?}");
+    assert!(viewers.len() > 100, "{} found a place", viewers.len());
+    assert!(server.metric("process_open_fds").await < 450.0);
+    assert_eq!(
+        server
+            .metrics()
+            .await
+            .lines()
+            .find(|line| line.starts_with("chat_room_http_accept_errors_total ")),
+        None,
+        "no descriptor was missing"
+    );
+    // Whose places are free again when they go.
+    drop(viewers);
+    eventually("there is a place again", || async {
+        let mut raw = Raw::open(server.address()).await;
+        raw.handshake("", &[("Sec-WebSocket-Version", "13")])
+            .await
+            .status
+            == 101
+    })
+    .await;
+    server.say("lobby", "hello").await;
+    assert_eq!(viewer.next().await, "hello", "who was in stays in");
+}
+
+#[tokio::test]
+async fn more_connections_than_open_files_allow_are_warned_of() {
+    let launch = Launch::new().open_files(256, 256);
+    let server = launch.args(&["--max-connections", "5000"]).start().await;
+    let said = server.said();
+    assert!(
+        said.contains("WARN") && said.contains("max_connections=5000"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
