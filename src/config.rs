@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use crate::embedded;
 use crate::http;
 use crate::telemetry::LogFormat;
 
@@ -107,6 +108,8 @@ pub struct Settings {
     pub embedded_listen: Option<SocketAddr>,
     pub embedded_shards: usize,
     pub embedded_memory: usize,
+    pub embedded_limits: embedded::Limits,
+    pub embedded_consumers: usize,
     pub embedded_tls_cert: Option<PathBuf>,
     pub embedded_tls_key: Option<PathBuf>,
     pub embedded_faults: Option<PathBuf>,
@@ -203,6 +206,8 @@ impl Settings {
                 .flatten(),
             embedded_shards: layers.required("embedded-shards", value::count(1..=500))?,
             embedded_memory: layers.required("embedded-memory", value::size(MIB..=1 << 42))?,
+            embedded_limits: layers.required("embedded-limits", value::limits)?,
+            embedded_consumers: layers.required("embedded-consumers", value::count(1..=1_000))?,
             embedded_tls_cert: layers
                 .optional("embedded-tls-cert", value::file_or_off)?
                 .flatten(),
@@ -234,6 +239,8 @@ impl Settings {
                     "embedded-listen",
                     "embedded-shards",
                     "embedded-memory",
+                    "embedded-limits",
+                    "embedded-consumers",
                     "embedded-tls-cert",
                     "embedded-tls-key",
                     "embedded-faults",

@@ -140,6 +140,8 @@ async fn maintain(log: Arc<Log>) {
 fn embed(settings: &Settings) -> Result<(Endpoint, Option<embedded::Listener>), Error> {
     let service = embedded::Service::new(embedded::Config {
         memory: settings.embedded_memory,
+        limits: settings.embedded_limits,
+        consumers_per_stream: settings.embedded_consumers,
         faults_endpoint: settings.embedded_faults.is_some(),
         listener: embedded::ListenerConfig {
             tls: tls(settings),

@@ -245,6 +245,18 @@ pub const SETTINGS: &[Setting] = &[
         "memory for the embedded stream's records; above it the oldest go",
     ),
     row(
+        "embedded-limits",
+        "LIMITS",
+        Value("off"),
+        "limit the rates of the embedded Kinesis: off, or aws for those of the service (docs/LIMITS.md)",
+    ),
+    row(
+        "embedded-consumers",
+        "CONSUMERS",
+        Value("20"),
+        "consumers that may be registered with the embedded stream (AWS: 20, or 50 with On-demand Advantage)",
+    ),
+    row(
         "embedded-tls-cert",
         "FILE",
         Words("off"),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::{Consumer, Kinesis, Start};
+use crate::embedded::Limits;
 use crate::http::Origin;
 use crate::telemetry::LogFormat;
 
@@ -140,6 +141,14 @@ pub(super) fn kinesis(text: &str) -> Parsed<Kinesis> {
         "embedded" => Ok(Kinesis::Embedded),
         "aws" => Ok(Kinesis::Aws),
         _ => Err("is neither embedded nor aws".into()),
+    }
+}
+
+pub(super) fn limits(text: &str) -> Parsed<Limits> {
+    match text {
+        "off" => Ok(Limits::Off),
+        "aws" => Ok(Limits::Aws),
+        _ => Err("is neither off nor aws".into()),
     }
 }
 

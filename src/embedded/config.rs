@@ -3,6 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Whether rates are limited as AWS limits them. Sizes and numbers of things always are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Limits {
+    /// As fast as the machine can.
+    #[default]
+    Off,
+    /// The rates AWS states: of a shard, a subscription and an operation. docs/LIMITS.md lists them.
+    Aws,
+}
+
 /// Settings of a [`Service`](super::Service).
 ///
 /// The defaults are AWS's own figures where AWS states one, so that what works here works there. Times can be made
@@ -28,7 +38,9 @@ pub struct Config {
     pub creating_time: Duration,
     /// How long a shard iterator or a next token can be used (AWS: 5 min).
     pub token_lifetime: Duration,
-    /// Registered consumers of one stream (AWS: 20).
+    /// Whether rates are limited.
+    pub limits: Limits,
+    /// Registered consumers of one stream (AWS: 20, and 50 with On-demand Advantage).
     pub consumers_per_stream: usize,
     /// Open shards of all streams together (AWS: 500 by default in the smaller regions).
     pub open_shards: usize,
@@ -50,6 +62,7 @@ impl Default for Config {
             takeover_after: Duration::from_secs(5),
             creating_time: Duration::ZERO,
             token_lifetime: Duration::from_mins(5),
+            limits: Limits::Off,
             consumers_per_stream: 20,
             open_shards: 500,
             faults_endpoint: false,

@@ -36,6 +36,10 @@ impl Error {
         Self::new(ErrorKind::LimitExceeded, message)
     }
 
+    pub(super) fn throughput(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::ProvisionedThroughputExceeded, message)
+    }
+
     pub(super) fn validation(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Validation, message)
     }

@@ -23,7 +23,7 @@
 //!
 //! # Limits
 //!
-//! Kept records are bounded by [`Config::memory`]; above it the oldest are trimmed, whatever their stream. Shards,
+//! Rates are limited as AWS limits them if [`Config::limits`] says so. Kept records are bounded by [`Config::memory`]; above it the oldest are trimmed, whatever their stream. Shards,
 //! consumers, connections, heads and bodies are bounded by [`Config`]. Requests are not authenticated: signatures are
 //! accepted and not verified, so a port belongs on a trusted network.
 //!
@@ -45,7 +45,7 @@ mod store;
 mod tests;
 mod wire;
 
-pub use config::{Config, ListenerConfig, Tls};
+pub use config::{Config, Limits, ListenerConfig, Tls};
 pub use error::{Error, ErrorKind};
 pub use faults::{Faults, RuleError};
 pub use service::Service;

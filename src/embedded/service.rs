@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::clock::{Clock, Now};
 use super::faults::{Board, Faults};
+use super::operations::Operation;
 use super::store::{Mode, NewStream, Step, Store, SubscriptionId, Tags};
 use super::wire::{Connector, Listener};
-use super::{Config, Error, ErrorKind};
+use super::{Config, Error, ErrorKind, Limits};
 
 const MIB: usize = 1024 * 1024;
 
@@ -158,6 +159,14 @@ impl Service {
 
     pub(super) fn instant(&self, steady: u64) -> Instant {
         self.inner.clock.instant(steady)
+    }
+
+    /// Counts a call against the account's rates, if there are any.
+    pub(super) fn count_call(&self, operation: Operation) -> Result<(), Error> {
+        match self.config().limits {
+            Limits::Off => Ok(()),
+            Limits::Aws => self.with(|store, now| store.count_call(operation.name(), now)),
+        }
     }
 
     /// Runs one operation on the store, then wakes whom it concerns.

@@ -41,6 +41,8 @@ async fn help_shows_every_flag() {
         "--allowed-origins",
         "--embedded-listen",
         "--embedded-shards",
+        "--embedded-limits",
+        "--embedded-consumers",
         "--drain",
     ];
     for flag in flags {
@@ -93,6 +95,13 @@ async fn a_bad_value_of_a_flag_is_refused() {
     assert_refused(
         &Launch::new().args(&["--embedded-shards", "0"]).run().await,
         &["--embedded-shards", "0"],
+    );
+    assert_refused(
+        &Launch::new()
+            .args(&["--embedded-limits", "some"])
+            .run()
+            .await,
+        &["--embedded-limits", "some"],
     );
     assert_refused(
         &Launch::new()

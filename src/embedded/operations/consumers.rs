@@ -168,6 +168,7 @@ pub(crate) fn describe(
 ) -> Result<DescribeStreamConsumerOutput, Error> {
     let named = Named::from_input(service, input)?;
     service.with(|store, now| {
+        store.count_stream_call("DescribeStreamConsumer", &named.stream, now)?;
         let (consumer, stream_arn) = named.find(store, now)?;
         let consumer = ConsumerShape::of(consumer, now);
         let stream_arn = stream_arn.to_string();
@@ -184,6 +185,7 @@ pub(crate) async fn deregister(service: &Service, input: ConsumerInput) -> Resul
     let named = Named::from_input(service, input)?;
     service
         .commit(|store, now| {
+            store.count_stream_call("DeregisterStreamConsumer", &named.stream, now)?;
             named.find(store, now)?;
             store.deregister_consumer(&named.stream, &named.consumer, now)
         })
@@ -237,6 +239,7 @@ pub(crate) fn list(
         (None, _) => None,
     };
     let (consumers, more, now) = service.with(|store, now| {
+        store.count_stream_call("ListStreamConsumers", name, now)?;
         let stream = store.stream(name, now)?;
         let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut all = stream

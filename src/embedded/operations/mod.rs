@@ -33,6 +33,13 @@ macro_rules! operations {
                     _ => None,
                 }
             }
+
+            /// Its name in the service model.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
         }
     };
 }

@@ -65,7 +65,7 @@ pub(crate) async fn put_one(
     let stored = stored.await?;
     let stored = stored.into_iter().next();
     let stored = stored
-        .ok_or_else(|| Error::new(ErrorKind::InternalFailure, "The record was not stored."))?;
+        .ok_or_else(|| Error::new(ErrorKind::InternalFailure, "The record was not stored."))??;
     Ok(PutRecordOutput {
         shard_id: stored.shard.to_string(),
         sequence_number: stored.sequence,
@@ -124,7 +124,7 @@ struct ResultEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     error_code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error_message: Option<&'static str>,
+    error_message: Option<String>,
 }
 
 impl ResultEntry {
@@ -137,12 +137,12 @@ impl ResultEntry {
         }
     }
 
-    fn throttled() -> Self {
+    fn refused(error: &Error) -> Self {
         Self {
             sequence_number: None,
             shard_id: None,
-            error_code: Some(ErrorKind::ProvisionedThroughputExceeded.name()),
-            error_message: Some("Rate exceeded for the shard."),
+            error_code: Some(error.kind().name()),
+            error_message: Some(error.message().to_owned()),
         }
     }
 }
@@ -196,13 +196,18 @@ pub(crate) async fn put_many(
     });
     let stored = stored.await?;
     let mut stored = stored.iter();
+    let struck = Error::throughput("Rate exceeded for the shard, it is pretended.");
     let results = (0..count).map(|index| {
         let stored = if is_refused(index) {
             None
         } else {
             stored.next()
         };
-        stored.map_or_else(ResultEntry::throttled, ResultEntry::stored)
+        match stored {
+            Some(Ok(stored)) => ResultEntry::stored(stored),
+            Some(Err(error)) => ResultEntry::refused(error),
+            None => ResultEntry::refused(&struck),
+        }
     });
     let records: Vec<_> = results.collect();
     let failed = records.iter().filter(|record| record.error_code.is_some());
@@ -297,7 +302,7 @@ pub(crate) fn iterator(
     )?;
     let (cursor, now) = service.with(|store, now| {
         store
-            .locate(&name, &shard, start, now)
+            .iterator(&name, &shard, start, now)
             .map(|cursor| (cursor, now))
     })?;
     check::dry_run(input.dry_run)?;

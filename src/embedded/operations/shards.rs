@@ -155,6 +155,7 @@ pub(crate) fn list(service: &Service, input: ListShardsInput) -> Result<ListShar
     let created = input.stream_creation_timestamp;
     let listing = listing(service, input)?;
     let (shards, next, now) = service.with(|store, now| {
+        store.count_stream_call("ListShards", &listing.name, now)?;
         let stream = store.stream(&listing.name, now)?;
         let same = listing.uid.is_none_or(|uid| uid == stream.uid)
             && created.is_none_or(|created| created.0 / 1000 == stream.created / 1000);

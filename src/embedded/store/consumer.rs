@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::rates::Bucket;
 use super::subscription::SubscriptionId;
 use super::tags::Tags;
 use crate::embedded::clock::Now;
@@ -22,6 +23,8 @@ pub(crate) struct Consumer {
     pub(super) active_at: u64,
     /// The latest successful subscription to each shard, by the shard's number.
     pub(super) leases: HashMap<u32, Lease>,
+    /// How often it subscribes to each shard, where that is limited.
+    pub(super) subscribing: HashMap<u32, Bucket>,
 }
 
 /// A successful subscription, live or not.

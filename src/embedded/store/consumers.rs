@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::consumer::{Consumer, Lease};
 use super::shard::Start;
 use super::subscription::{Step, Subject, SubscriptionId};
-use super::{Status, Store, Stream, Tags, records};
+use super::{Status, Store, Stream, Tags, rates, records};
 use crate::embedded::Error;
 use crate::embedded::clock::{Now, millis};
 
@@ -72,6 +72,7 @@ impl Store {
             second,
             active_at: now.steady.saturating_add(creating_time),
             leases: HashMap::new(),
+            subscribing: HashMap::new(),
         };
         Ok(stream.consumers.entry(name).or_insert(consumer))
     }
@@ -99,7 +100,8 @@ impl Store {
     /// Subscribes a consumer to a shard.
     ///
     /// A second call within the take-over time of a successful one is refused, whatever became of that one; later it
-    /// takes over, and the older subscription ends.
+    /// takes over, and the older subscription ends. Where rates are limited, a call soon after one that failed is refused
+    /// too, with `LimitExceeded`.
     pub(crate) fn subscribe(
         &mut self,
         stream: &str,
@@ -110,6 +112,7 @@ impl Store {
     ) -> Result<SubscriptionId, Error> {
         let account = self.config.account.clone();
         let takeover_after = millis(self.config.takeover_after);
+        let is_limited = self.is_limited();
         self.settle(stream, now);
         // Not through `stream_mut`: the subscriptions are changed beside the stream.
         let stream = self
@@ -122,13 +125,15 @@ impl Store {
             .ok_or_else(|| no_consumer(consumer))?;
         if !found.is_active(now) {
             return Err(Error::in_use(format!(
-                "Consumer {} is in state CREATING.",
-                found.arn
+                "Consumer {consumer} with creation timestamp {} under stream: {}, account {account} is not in ACTIVE status.",
+                found.second, stream.name
             )));
         }
-        let found_shard = records::shard(stream, shard, &account)?;
-        let next = found_shard.locate(start, now)?;
-        let number = found_shard.number;
+        let number = records::shard(stream, shard, &account)?.number;
+        let found = stream
+            .consumers
+            .get_mut(consumer)
+            .ok_or_else(|| no_consumer(consumer))?;
         let former = found.leases.get(&number).copied();
         if former.is_some_and(|lease| now.steady < lease.since.saturating_add(takeover_after)) {
             return Err(Error::in_use(format!(
@@ -136,6 +141,16 @@ impl Store {
                 found.arn
             )));
         }
+        if is_limited {
+            let rate = found.subscribing.entry(number);
+            if !rate.or_insert_with(rates::subscribing).try_take(1, now) {
+                return Err(Error::limit_exceeded(format!(
+                    "Rate exceeded for consumer {} and shard {shard}",
+                    found.arn
+                )));
+            }
+        }
+        let next = records::shard(stream, shard, &account)?.locate(start, now)?;
         let subject = Subject {
             stream: Arc::clone(&stream.name),
             stream_uid: stream.uid,

@@ -62,7 +62,7 @@ impl Store {
                         self.ledger.add(&stream.name, number, &record, is_first);
                         shard.publish(record);
                         shard.settle(1);
-                        self.subscriptions.wake(&shard.subscribers);
+                        self.subscriptions.wake_for_records(&shard.subscribers);
                     }
                 }
                 What::Closed(numbers) => {

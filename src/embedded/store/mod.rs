@@ -9,6 +9,7 @@ mod consumers;
 mod hash;
 mod journal;
 mod ledger;
+mod rates;
 mod records;
 mod reshard;
 mod sequence;
@@ -33,10 +34,11 @@ pub(crate) use self::tags::{Resource, Tags, admit};
 
 use self::journal::{Batch, What};
 use self::ledger::Ledger;
+use self::rates::Calls;
 use self::stream::{Change, Pending};
 use self::subscription::{Lifetimes, Subscriptions};
 use super::clock::{Now, millis};
-use super::{Config, Error};
+use super::{Config, Error, Limits};
 
 /// Shards of one stream, closed ones included, that have not been forgotten yet.
 const SHARDS_PER_STREAM: usize = 10_000;
@@ -52,6 +54,7 @@ pub(crate) struct Store {
     /// What was prepared and is not to be seen yet.
     journal: Batch,
     subscriptions: Subscriptions,
+    calls: Calls,
     last_uid: u64,
     last_order: u64,
     /// The largest second in the sequence numbers of a shard whose stream was deleted.
@@ -64,6 +67,7 @@ impl Store {
             subscription: millis(config.subscription_lifetime),
             // A heartbeat without a pause would be a busy loop.
             heartbeat: millis(config.heartbeat).max(1),
+            limits: config.limits,
         };
         Self {
             config,
@@ -71,6 +75,7 @@ impl Store {
             ledger: Ledger::default(),
             journal: Batch::default(),
             subscriptions: Subscriptions::new(lifetimes),
+            calls: Calls::default(),
             last_uid: 0,
             last_order: 0,
             deleted_second: None,
@@ -90,6 +95,47 @@ impl Store {
     /// Live subscriptions.
     pub(crate) fn subscription_count(&self) -> usize {
         self.subscriptions.len()
+    }
+
+    /// Counts a call of an operation whose rate is limited for the account.
+    ///
+    /// # Errors
+    ///
+    /// `LimitExceeded`, when there were too many.
+    pub(crate) fn count_call(&mut self, operation: &str, now: Now) -> Result<(), Error> {
+        if self.is_limited() && !self.calls.of_account(operation, now) {
+            let account = &self.config.account;
+            let text = format!("Rate exceeded for {operation} under account {account}.");
+            return Err(Error::limit_exceeded(text));
+        }
+        Ok(())
+    }
+
+    /// Counts a call of an operation whose rate is limited for each stream.
+    ///
+    /// # Errors
+    ///
+    /// `LimitExceeded`, when there were too many.
+    pub(crate) fn count_stream_call(
+        &mut self,
+        operation: &str,
+        name: &str,
+        now: Now,
+    ) -> Result<(), Error> {
+        let stream = self.streams.get_mut(name);
+        if let Some(stream) = stream.filter(|_| self.config.limits == Limits::Aws)
+            && !stream.calls.of_stream(operation, now)
+        {
+            return Err(Error::limit_exceeded(format!(
+                "Rate exceeded for stream {name} under account {}.",
+                self.config.account
+            )));
+        }
+        Ok(())
+    }
+
+    fn is_limited(&self) -> bool {
+        self.config.limits == Limits::Aws
     }
 
     /// All streams, in the order of their names.
@@ -387,6 +433,7 @@ fn sweep(stream: &mut Stream, ledger: &mut Ledger, now: Now) {
         if gone {
             for consumer in stream.consumers.values_mut() {
                 consumer.leases.remove(&shard.number);
+                consumer.subscribing.remove(&shard.number);
             }
         }
         !gone

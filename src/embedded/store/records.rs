@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::journal::What;
+use super::rates::ShardRates;
 use super::sequence::Sequence;
 use super::shard::{Record, Shard, Start};
 use super::subscription::{ChildShard, children};
@@ -23,6 +24,12 @@ pub(crate) struct Put {
     pub(crate) hash: u128,
     pub(crate) partition_key: Box<str>,
     pub(crate) data: Bytes,
+}
+
+impl Put {
+    fn size(&self) -> usize {
+        self.data.len() + self.partition_key.len()
+    }
 }
 
 /// Where a record was written.
@@ -52,13 +59,15 @@ pub(crate) struct Batch {
 }
 
 impl Store {
-    /// Writes records, all or none, in their order. They are to be seen when they are published.
+    /// Writes records in their order: all or none, save those for which a shard has no throughput left. They are to be
+    /// seen when they are published.
     pub(crate) fn put(
         &mut self,
         name: &str,
         records: Vec<Put>,
         now: Now,
-    ) -> Result<Vec<Stored>, Error> {
+    ) -> Result<Vec<Result<Stored, Error>>, Error> {
+        let is_limited = self.is_limited();
         self.settle(name, now);
         let account = &self.config.account;
         let stream = self
@@ -69,7 +78,7 @@ impl Store {
             Error::not_found(format!("Stream {name} under account {account} not found."))
         })?;
         for record in &records {
-            let size = record.data.len() + record.partition_key.len();
+            let size = record.size();
             if size > stream.max_record {
                 let limit = stream.max_record;
                 let text = format!(
@@ -87,12 +96,16 @@ impl Store {
             let shard = owner.ok_or_else(|| {
                 Error::in_use(format!("Stream {stream_name} has no shard for the record."))
             })?;
+            if is_limited && !shard.rates.write(record.size(), now) {
+                stored.push(Err(exceeded(&shard.id, &stream_name, account)));
+                continue;
+            }
             self.last_order += 1;
             let record = shard.prepare(record.partition_key, record.data, self.last_order, now);
-            stored.push(Stored {
+            stored.push(Ok(Stored {
                 shard: Arc::clone(&shard.id),
                 sequence: record.sequence,
-            });
+            }));
             prepared.push((shard.number, record));
         }
         self.prepared(stream_name, uid, What::Records(prepared));
@@ -113,6 +126,40 @@ impl Store {
             let Some(shard) = shard else { return };
             self.ledger.trim(shard);
         }
+    }
+
+    /// A place to read from, for GetShardIterator.
+    pub(crate) fn iterator(
+        &mut self,
+        name: &str,
+        shard: &str,
+        start: Start,
+        now: Now,
+    ) -> Result<Cursor, Error> {
+        let cursor = self.locate(name, shard, start, now)?;
+        self.admit(name, cursor, |rates| rates.iterate(now))?;
+        Ok(cursor)
+    }
+
+    /// Asks a shard's rates, if there are any, whether something may be done.
+    fn admit(
+        &mut self,
+        name: &str,
+        at: Cursor,
+        ask: impl FnOnce(&mut ShardRates) -> bool,
+    ) -> Result<(), Error> {
+        let is_limited = self.is_limited();
+        let shard = self
+            .streams
+            .get_mut(name)
+            .filter(|stream| is_limited && stream.uid == at.stream_uid)
+            .and_then(|stream| stream.shards.get_mut(&at.shard));
+        if let Some(shard) = shard
+            && !ask(&mut shard.rates)
+        {
+            return Err(exceeded(&shard.id, name, &self.config.account));
+        }
+        Ok(())
     }
 
     /// A place to read from.
@@ -141,6 +188,8 @@ impl Store {
         count: usize,
         now: Now,
     ) -> Result<Batch, Error> {
+        self.settle(name, now);
+        self.admit(name, from, |rates| rates.read(now))?;
         let account = self.config.account.clone();
         let stream = self.stream(name, now)?;
         let shard = stream
@@ -150,7 +199,8 @@ impl Store {
         let shard = shard.ok_or_else(|| missing(&super::shard_id(from.shard), name, &account))?;
         let slice = shard.read(from.next, count, READ_BYTES);
         let ended = shard.ended().is_some() && slice.next >= shard.end();
-        Ok(Batch {
+        let bytes = slice.bytes;
+        let batch = Batch {
             millis_behind: shard.millis_behind(slice.next, now),
             children: if ended {
                 children(stream, shard)
@@ -162,7 +212,12 @@ impl Store {
                 ..from
             }),
             records: slice.records,
-        })
+        };
+        self.admit(name, from, |rates| {
+            rates.has_read(bytes, now);
+            true
+        })?;
+        Ok(batch)
     }
 }
 
@@ -172,6 +227,12 @@ pub(super) fn shard<'a>(stream: &'a Stream, id: &str, account: &str) -> Result<&
         .and_then(|number| stream.shards.get(&number))
         .filter(|_| stream.is_usable());
     shard.ok_or_else(|| missing(id, &stream.name, account))
+}
+
+fn exceeded(shard: &str, stream: &str, account: &str) -> Error {
+    Error::throughput(format!(
+        "Rate exceeded for shard {shard} in stream {stream} under account {account}."
+    ))
 }
 
 fn missing(id: &str, stream: &str, account: &str) -> Error {

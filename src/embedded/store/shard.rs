@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::hash::HashRange;
+use super::rates::ShardRates;
 use super::sequence::{MAX_INDEX, Sequence};
 use super::subscription::SubscriptionId;
 use crate::embedded::Error;
@@ -27,8 +28,13 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Data and key.
+    pub(super) fn size(&self) -> usize {
+        self.data.len() + self.partition_key.len()
+    }
+
     pub(super) fn cost(&self) -> usize {
-        self.data.len() + self.partition_key.len() + RECORD_OVERHEAD
+        self.size() + RECORD_OVERHEAD
     }
 }
 
@@ -47,6 +53,8 @@ pub(crate) enum Start {
 #[derive(Debug)]
 pub(super) struct Slice {
     pub(super) records: Vec<Arc<Record>>,
+    /// Data and keys.
+    pub(super) bytes: usize,
     pub(super) next: u64,
     /// A sequence number after which `next` comes: a checkpoint, also where no record was read yet.
     pub(super) continuation: Sequence,
@@ -75,6 +83,7 @@ pub(crate) struct Shard {
     pub(super) second: u64,
     pub(crate) closed: Option<Closed>,
     pub(super) subscribers: Vec<SubscriptionId>,
+    pub(super) rates: ShardRates,
     /// What can be read, in the order of indices. Those grow, and not always by one: what could not be stored leaves a
     /// gap.
     records: VecDeque<Arc<Record>>,
@@ -106,6 +115,7 @@ impl Shard {
             second,
             closed: None,
             subscribers: Vec::new(),
+            rates: ShardRates::default(),
             records: VecDeque::new(),
             horizon: 1,
             last: Sequence::new(second, number, 0, second),
@@ -198,16 +208,18 @@ impl Shard {
         let mut records = Vec::new();
         let mut size = 0;
         for record in self.records.range(self.place(next)..).take(count) {
-            size += record.data.len() + record.partition_key.len();
-            if size > bytes && !records.is_empty() {
+            let with = size + record.size();
+            if with > bytes && !records.is_empty() {
                 break;
             }
+            size = with;
             records.push(Arc::clone(record));
         }
         let last = records.last().map(|record| record.sequence);
         Slice {
             next: last.map_or(next, |last| last.index() + 1),
             continuation: last.unwrap_or(self.last),
+            bytes: size,
             records,
         }
     }

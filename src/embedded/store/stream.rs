@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::consumer::Consumer;
 use super::hash::{self, HashRange};
+use super::rates::Calls;
 use super::shard::Shard;
 use super::tags::Tags;
 use crate::embedded::clock::Now;
@@ -84,6 +85,7 @@ pub(crate) struct Stream {
     /// The largest second in the ARN of a consumer that was deregistered.
     pub(super) deregistered_second: Option<u64>,
     pub(super) pending: Option<Pending>,
+    pub(super) calls: Calls,
     /// Wall time of the next look at what retention has passed.
     pub(super) sweep_at: u64,
     /// The open shards by the end of their range: whose a hash is, by binary search.
@@ -127,6 +129,7 @@ impl Stream {
             consumers: BTreeMap::new(),
             deregistered_second: None,
             pending: None,
+            calls: Calls::default(),
             sweep_at: now.wall,
             open: Vec::new(),
             next_shard: 0,

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hash::HashRange;
+use super::rates::{self, Bucket};
 use super::sequence::Sequence;
 use super::shard::{Record, Shard};
 use super::stream::Stream;
-use crate::embedded::Error;
 use crate::embedded::clock::Now;
+use crate::embedded::{Error, Limits};
 
 /// Data and keys in one event, about. AWS states no size; a MiB keeps an event far below the 16 MiB that clients'
 /// frame parsers stop at, and what a slow client has in flight small. A larger record travels alone.
@@ -50,11 +51,12 @@ pub(crate) struct ChildShard {
     pub(crate) range: HashRange,
 }
 
-/// How often a subscription speaks and how long it lives, in milliseconds.
+/// How often a subscription speaks and how long it lives, in milliseconds, and whether its pace is limited.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lifetimes {
     pub(super) subscription: u64,
     pub(super) heartbeat: u64,
+    pub(super) limits: Limits,
 }
 
 /// What identifies a subscription's shard and consumer.
@@ -73,8 +75,20 @@ struct Subscription {
     /// Steady times.
     expires: u64,
     heartbeat_due: u64,
-    waiting: bool,
+    waiting: Waiting,
+    /// What may still be sent, where that is limited.
+    pace: Option<Bucket>,
     end: Option<End>,
+}
+
+/// What a subscription waits for, besides its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// Nothing: it is about to be asked for its next step.
+    No,
+    Records,
+    /// There are records, and it has had too many already.
+    Pace,
 }
 
 #[derive(Debug)]
@@ -112,7 +126,8 @@ impl Subscriptions {
             expires: now.steady.saturating_add(self.lifetimes.subscription),
             // The first event goes out at once, with records or without: it tells the reader where it is.
             heartbeat_due: now.steady,
-            waiting: false,
+            waiting: Waiting::No,
+            pace: (self.lifetimes.limits == Limits::Aws).then(rates::events),
             end: None,
         };
         self.live.insert(id, subscription);
@@ -137,11 +152,22 @@ impl Subscriptions {
         }
     }
 
+    /// Something has happened that ends them, or changes when they end.
     pub(super) fn wake(&mut self, ids: &[SubscriptionId]) {
+        self.wake_from(ids, |waiting| waiting != Waiting::No);
+    }
+
+    /// There are new records.
+    pub(super) fn wake_for_records(&mut self, ids: &[SubscriptionId]) {
+        self.wake_from(ids, |waiting| waiting == Waiting::Records);
+    }
+
+    fn wake_from(&mut self, ids: &[SubscriptionId], is_woken: impl Fn(Waiting) -> bool) {
         for id in ids {
             if let Some(subscription) = self.live.get_mut(id)
-                && std::mem::take(&mut subscription.waiting)
+                && is_woken(subscription.waiting)
             {
+                subscription.waiting = Waiting::No;
                 self.woken.push(*id);
             }
         }
@@ -179,6 +205,12 @@ impl Subscriptions {
             return Step::End(Some(Error::not_found(error)));
         };
         let slice = shard.read(subscription.next, EVENT_RECORDS, EVENT_BYTES);
+        if let Some(pace) = &mut subscription.pace
+            && !pace.try_take(slice.bytes as u64, now)
+        {
+            subscription.waiting = Waiting::Pace;
+            return Step::Wait(pace.due(slice.bytes as u64).min(subscription.expires));
+        }
         subscription.next = slice.next;
         if slice.records.is_empty() {
             if shard.ended().is_some() {
@@ -189,7 +221,7 @@ impl Subscriptions {
                 });
             }
             if now.steady < subscription.heartbeat_due {
-                subscription.waiting = true;
+                subscription.waiting = Waiting::Records;
                 let change = stream.pending_at().unwrap_or(u64::MAX);
                 return Step::Wait(
                     subscription

@@ -2,6 +2,7 @@
 
 mod fanout;
 mod h2;
+mod limits;
 mod ports;
 mod records;
 mod streams;

@@ -126,6 +126,7 @@ async fn run(
         format: request.format,
         body,
     };
+    service.count_call(request.operation)?;
     match request.operation {
         Operation::CreateStream => silent(streams::create(service, call.input()?).await),
         Operation::DeleteStream => silent(streams::delete(service, call.input()?).await),

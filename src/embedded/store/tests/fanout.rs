@@ -23,22 +23,11 @@ fn a_waiting_subscription_is_woken_by_what_concerns_it_and_nothing_else() {
         )
         .unwrap();
     assert_eq!(store.take_woken(), []);
-    let put = store
-        .put(
-            STREAM,
-            vec![
-                Put {
-                    hash: 0,
-                    ..record("a", 1)
-                },
-                Put {
-                    hash: 1,
-                    ..record("b", 1)
-                },
-            ],
-            at(20),
-        )
-        .unwrap();
+    let two = [(0, "a"), (1, "b")].map(|(hash, key)| Put {
+        hash,
+        ..record(key, 1)
+    });
+    let put = put_all(&mut store, two.into(), at(20));
     assert_eq!(store.take_woken(), [id]);
     let both = event(store.next(id, at(25)));
     assert_eq!(

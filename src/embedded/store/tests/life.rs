@@ -48,7 +48,7 @@ fn a_reader_behind_the_trim_horizon_goes_on_at_it() {
     let from = store
         .locate(STREAM, SHARD, Start::TrimHorizon, at(0))
         .unwrap();
-    let last = store.put(STREAM, vec![record("a", 1_800)], at(1)).unwrap()[0].sequence;
+    let last = put_all(&mut store, vec![record("a", 1_800)], at(1))[0].sequence;
     let batch = store.read(STREAM, from, 10, at(1)).unwrap();
     assert_eq!(
         batch

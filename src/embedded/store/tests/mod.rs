@@ -2,6 +2,7 @@
 
 mod fanout;
 mod life;
+mod rates;
 mod records;
 mod shards;
 
@@ -51,7 +52,13 @@ fn record(key: &str, size: usize) -> Put {
 }
 
 fn put(store: &mut Store, key: &str, now: Now) -> Sequence {
-    store.put(STREAM, vec![record(key, 10)], now).unwrap()[0].sequence
+    put_all(store, vec![record(key, 10)], now)[0].sequence
+}
+
+/// Writes records, none of which is throttled.
+fn put_all(store: &mut Store, records: Vec<Put>, now: Now) -> Vec<Stored> {
+    let outcomes = store.put(STREAM, records, now).unwrap();
+    outcomes.into_iter().map(Result::unwrap).collect()
 }
 
 fn start_of(store: &mut Store, number: u32) -> Sequence {

@@ -20,17 +20,11 @@ fn a_child_begins_above_its_parents_within_the_same_second() {
         }
         low = closed.children[0];
         high = stream.shards[&low].range.end;
-        let next = store
-            .put(
-                STREAM,
-                vec![Put {
-                    hash: 0,
-                    ..record("a", 1)
-                }],
-                at(0),
-            )
-            .unwrap()[0]
-            .sequence;
+        let first = Put {
+            hash: 0,
+            ..record("a", 1)
+        };
+        let next = put_all(&mut store, vec![first], at(0))[0].sequence;
         assert!(next > highest);
         highest = next;
     }
@@ -40,16 +34,11 @@ fn a_child_begins_above_its_parents_within_the_same_second() {
 fn records_go_to_the_shard_that_owns_their_hash() {
     let mut store = store(Config::default(), 4);
     for hash in [0, 1 << 126, (1 << 127) - 1, 1 << 127, u128::MAX] {
-        let stored = store
-            .put(
-                STREAM,
-                vec![Put {
-                    hash,
-                    ..record("a", 1)
-                }],
-                at(0),
-            )
-            .unwrap();
+        let put = Put {
+            hash,
+            ..record("a", 1)
+        };
+        let stored = put_all(&mut store, vec![put], at(0));
         let number = shard_number(&stored[0].shard).unwrap();
         let range = store.stream(STREAM, at(0)).unwrap().shards[&number].range;
         assert!(range.start <= hash && hash <= range.end);
@@ -168,7 +157,7 @@ proptest! {
             // Refusals are fine: they must only leave everything as it was.
             match action {
                 Action::Put { hash } => {
-                    let stored = store.put(STREAM, vec![Put { hash, ..record("a", 1) }], now).unwrap();
+                    let stored = put_all(&mut store, vec![Put { hash, ..record("a", 1) }], now);
                     let owner = open.iter().find(|(range, _)| range.start <= hash && hash <= range.end).unwrap().1;
                     prop_assert_eq!(shard_number(&stored[0].shard), Some(owner));
                     puts += 1;
