@@ -133,6 +133,18 @@ pub(crate) fn partition_key(member: &str, value: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// A shard iterator: 1–512 characters.
+pub(crate) fn iterator(value: &str) -> Result<(), Error> {
+    if value.is_empty() || (value.len() > 512 && value.chars().count() > 512) {
+        return Err(violation(
+            "shardIterator",
+            &value,
+            "Member must have length between 1 and 512",
+        ));
+    }
+    Ok(())
+}
+
 /// Which stream is meant: its name, its ARN, or both if they agree.
 pub(crate) fn stream(
     config: &Config,

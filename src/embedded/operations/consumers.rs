@@ -14,7 +14,7 @@ use crate::embedded::clock::Now;
 use crate::embedded::store::{Consumer, Store, SubscriptionId, Tags, admit};
 use crate::embedded::{Error, Service};
 
-/// How many consumers `ListStreamConsumers` gives unless asked for another number.
+/// How many consumers `ListStreamConsumers` gives at most, though up to `MOST` may be asked for.
 const PAGE: u32 = 100;
 const MOST: u32 = 10_000;
 
@@ -101,17 +101,30 @@ struct Named {
 
 impl Named {
     fn from_input(service: &Service, input: ConsumerInput) -> Result<Self, Error> {
-        match (input.consumer_arn, input.stream_arn, input.consumer_name) {
-            (Some(arn), None, None) => Self::from_arn(service, arn),
-            (None, Some(stream), Some(consumer)) => {
-                check::name("consumerName", &consumer)?;
-                let stream = check::stream_of_arn(service.config(), &stream)?.to_owned();
-                Ok(Self {
-                    stream,
-                    consumer,
-                    arn: None,
+        let stream = input.stream_arn.as_deref();
+        let stream = stream
+            .map(|arn| check::stream_of_arn(service.config(), arn))
+            .transpose()?;
+        if let Some(name) = &input.consumer_name {
+            check::name("consumerName", name)?;
+        }
+        match (input.consumer_arn, stream, input.consumer_name) {
+            // All three may be given, as long as they do not conflict.
+            (Some(arn), stream, consumer) => {
+                let named = Self::from_arn(service, arn)?;
+                let agree = stream.is_none_or(|stream| stream == named.stream)
+                    && consumer.is_none_or(|consumer| consumer == named.consumer);
+                agree.then_some(named).ok_or_else(|| {
+                    Error::invalid_argument(
+                        "ConsumerARN, StreamARN and ConsumerName do not name the same consumer.",
+                    )
                 })
             }
+            (None, Some(stream), Some(consumer)) => Ok(Self {
+                stream: stream.to_owned(),
+                consumer,
+                arn: None,
+            }),
             _ => Err(Error::invalid_argument(
                 "Specify either ConsumerARN, or StreamARN and ConsumerName.",
             )),
@@ -220,7 +233,8 @@ pub(crate) fn list(
         "maxResults",
         input.max_results.unwrap_or(PAGE.into()),
         1..=MOST,
-    )? as usize;
+    )?;
+    let limit = limit.min(PAGE) as usize;
     let after = match (input.next_token, input.stream_creation_timestamp) {
         (Some(_), Some(_)) => {
             return Err(Error::invalid_argument(

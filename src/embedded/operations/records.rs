@@ -384,6 +384,7 @@ pub(crate) struct GetRecordsOutput {
 
 pub(crate) fn get(service: &Service, input: GetRecordsInput) -> Result<GetRecordsOutput, Error> {
     let iterator = check::required("shardIterator", input.shard_iterator)?;
+    check::iterator(&iterator)?;
     let limit = check::integer(
         "limit",
         input.limit.unwrap_or(MOST_READ.into()),

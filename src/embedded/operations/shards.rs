@@ -9,7 +9,7 @@ use super::types::{ShardShape, Timestamp};
 use crate::embedded::store::{Shard, Stream};
 use crate::embedded::{Error, Service};
 
-/// How many shards ListShards gives unless asked for another number.
+/// How many shards ListShards gives at most, though up to `MOST` may be asked for.
 const PAGE: u32 = 1_000;
 const MOST: u32 = 10_000;
 
@@ -151,7 +151,8 @@ pub(crate) fn list(service: &Service, input: ListShardsInput) -> Result<ListShar
         "maxResults",
         input.max_results.unwrap_or(PAGE.into()),
         1..=MOST,
-    )? as usize;
+    )?;
+    let limit = limit.min(PAGE) as usize;
     let created = input.stream_creation_timestamp;
     let listing = listing(service, input)?;
     let (shards, next, now) = service.with(|store, now| {

@@ -15,7 +15,7 @@ use crate::embedded::{Error, ErrorKind, Service};
 const ON_DEMAND_SHARDS: u32 = 4;
 const MOST_SHARDS: u32 = 100_000;
 const KIB: usize = 1024;
-/// How many shards `DescribeStream` and how many streams `ListStreams` give unless asked for another number.
+/// How many shards `DescribeStream` and how many streams `ListStreams` give at most, though up to `MOST` may be asked for.
 const PAGE: u32 = 100;
 const MOST: u32 = 10_000;
 
@@ -172,7 +172,8 @@ pub(crate) fn describe(
         input.stream_name,
         input.stream_arn.as_deref(),
     )?;
-    let limit = check::integer("limit", input.limit.unwrap_or(PAGE.into()), 1..=MOST)? as usize;
+    let limit = check::integer("limit", input.limit.unwrap_or(PAGE.into()), 1..=MOST)?;
+    let limit = limit.min(PAGE) as usize;
     let after = match &input.exclusive_start_shard_id {
         Some(id) => Some(super::shards::known_shard("exclusiveStartShardId", id)?),
         None => None,
@@ -239,7 +240,9 @@ struct StreamDescriptionSummary {
     consumer_count: usize,
     #[serde(rename = "MaxRecordSizeInKiB")]
     max_record_size: usize,
-    record_distribution_strategy: &'static str,
+    /// Told of on-demand streams only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record_distribution_strategy: Option<&'static str>,
     queue_count: u32,
     channel_count: u32,
 }
@@ -268,7 +271,8 @@ pub(crate) fn summarize(
                 open_shard_count: stream.open_count(),
                 consumer_count: stream.consumers.len(),
                 max_record_size: stream.max_record / KIB,
-                record_distribution_strategy: "USER_PARTITION_KEY",
+                record_distribution_strategy: (stream.mode == Mode::OnDemand)
+                    .then_some("USER_PARTITION_KEY"),
                 queue_count: 0,
                 channel_count: 0,
             },
@@ -307,7 +311,8 @@ struct StreamSummary {
 }
 
 pub(crate) fn list(service: &Service, input: ListStreamsInput) -> Result<ListStreamsOutput, Error> {
-    let limit = check::integer("limit", input.limit.unwrap_or(PAGE.into()), 1..=MOST)? as usize;
+    let limit = check::integer("limit", input.limit.unwrap_or(PAGE.into()), 1..=MOST)?;
+    let limit = limit.min(PAGE) as usize;
     let after = match (input.next_token, input.exclusive_start_stream_name) {
         (Some(_), Some(_)) => {
             return Err(Error::invalid_argument(
