@@ -134,7 +134,7 @@ fn logged(ended: &Ended, text: &str) -> usize {
 
 #[tokio::test]
 async fn another_kinesis_is_examined_too() {
-    let (_kinesis, address) = kinesis_local(1).await;
+    let (_kinesis, address) = kinesis_local(1, &[]).await;
     let ended = examine(Launch::on_kinesis_at(address), &[]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     // It does not know DryRun.

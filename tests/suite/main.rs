@@ -13,6 +13,7 @@
 )]
 
 mod architecture;
+mod behaviours;
 mod browser;
 mod chat;
 mod docs;

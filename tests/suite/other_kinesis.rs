@@ -192,7 +192,7 @@ async fn a_client_that_speaks_cbor_is_answered_in_cbor() {
 #[tokio::test]
 async fn two_instances_work_on_kinesis_local() {
     // What it lacks is not asked of it: it has no take-over of subscriptions, never reports child shards, and ticks once a second.
-    let (_kinesis, address) = kinesis_local(3).await;
+    let (_kinesis, address) = kinesis_local(3, &[]).await;
     let first = Launch::on_kinesis_at(address).start().await;
     let second = Launch::on_kinesis_at(address).start().await;
     let mut viewers = [
@@ -224,7 +224,7 @@ async fn two_instances_work_on_kinesis_local() {
 
 #[tokio::test]
 async fn an_instance_reads_back_what_was_on_kinesis_local_before_it_started() {
-    let (_kinesis, address) = kinesis_local(1).await;
+    let (_kinesis, address) = kinesis_local(1, &[]).await;
     let first = Launch::on_kinesis_at(address).start().await;
     for number in 0..5 {
         first.say("den", &number.to_string()).await;

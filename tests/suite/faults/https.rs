@@ -51,7 +51,7 @@ pub(super) fn run<F: Future<Output = ()>>(name: &str, body: impl FnOnce() -> F) 
     );
 }
 
-pub(super) fn make_certificates(folder: &Path) {
+pub(crate) fn make_certificates(folder: &Path) {
     let mut root = CertificateParams::default();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();

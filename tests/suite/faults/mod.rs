@@ -15,6 +15,7 @@ mod subscriptions;
 mod together;
 mod world;
 
+pub(crate) use https::make_certificates;
 use world::{Settings, World};
 
 /// Makes tests that run in process.

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 pub(crate) use launch::{Ended, Launch};
 pub(crate) use raw::{Frame, Raw};
 pub(crate) use server::Server;
-pub(crate) use tools::{call_kinesis, chromium, kinesis_local, python, screenshots};
+pub(crate) use tools::{
+    call_kinesis, chromium, kinesis_local, node, packages, python, screenshots, suite_file,
+};
 pub(crate) use viewer::{PlainViewer, Shown, Viewer};
 
 /// How long a test waits for anything. Generous: it is reached only by what is broken, or by a very slow machine.

@@ -30,6 +30,25 @@ pub(crate) fn python() -> PathBuf {
     installed(root().join(".tools/venv/bin/python"))
 }
 
+/// node, with which the packages of npm are run.
+pub(crate) fn node() -> PathBuf {
+    PathBuf::from("node")
+}
+
+/// The folder whose `node_modules` has what package.json names, `package` among it.
+pub(crate) fn packages(package: &str) -> PathBuf {
+    let folder = root().join(".tools/node");
+    installed(folder.join("node_modules").join(package));
+    folder
+}
+
+/// A file beside the tests.
+pub(crate) fn suite_file(name: &str) -> PathBuf {
+    let path = root().join("tests/suite").join(name);
+    assert!(path.exists(), "{} is missing", path.display());
+    path
+}
+
 /// The folder for pictures of the page, which git ignores.
 pub(crate) fn screenshots() -> PathBuf {
     let folder = root().join("screenshots");
@@ -37,19 +56,24 @@ pub(crate) fn screenshots() -> PathBuf {
     folder
 }
 
-/// Starts kinesis-local with one stream, `messages`, and waits until it is active.
-pub(crate) async fn kinesis_local(shards: usize) -> (Reaped, SocketAddr) {
-    let package = root().join(".tools/node/node_modules/kinesis-local");
+/// Starts kinesis-local with one stream, `messages`, and settings of its own in its environment; waits until the stream is
+/// active.
+pub(crate) async fn kinesis_local(
+    shards: usize,
+    settings: &[(&str, &str)],
+) -> (Reaped, SocketAddr) {
+    let package = packages("kinesis-local").join("node_modules/kinesis-local");
     let main = installed(package.join("main.js"));
     let (plain, tls) = (free_port(), free_port());
     // It finds its certificate only in the folder it runs in, and takes no notice of SIGTERM.
-    let child = Command::new("node")
+    let child = Command::new(node())
         .arg(main)
         .current_dir(&package)
         .env("KINESIS_MOCK_PLAIN_PORT", plain.port().to_string())
         .env("KINESIS_MOCK_TLS_PORT", tls.port().to_string())
         .env("INITIALIZE_STREAMS", format!("messages:{shards}"))
         .env("LOG_LEVEL", "ERROR")
+        .envs(settings.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
