@@ -76,8 +76,8 @@ async fn open(kinesis: &Kinesis, subscriptions: usize, records: usize) -> JoinSe
     reading
 }
 
-fn say_cost(what: &str, kinesis: &Kinesis, before: Duration, subscriptions: usize, records: usize) {
-    let cpu = (kinesis.cpu() - before).as_secs_f64();
+fn say_cost(what: &str, kinesis: &Kinesis, before: f64, subscriptions: usize, records: usize) {
+    let cpu = kinesis.cpu() - before;
     say(&format!(
         "{what:11} | {subscriptions:11} | {:11.1} | {cpu:5.2} | {:8.2}",
         (records * BYTES) as f64 / MIB as f64,

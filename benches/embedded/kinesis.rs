@@ -97,8 +97,8 @@ impl Kinesis {
         registered.consumer.unwrap().consumer_arn
     }
 
-    /// CPU time so far: of the service's process if it has one, else of this one.
-    pub(crate) fn cpu(&self) -> Duration {
+    /// CPU seconds so far: of the service's process if it has one, else of this one.
+    pub(crate) fn cpu(&self) -> f64 {
         let pid = self.pid();
         let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
         let nanoseconds = threads.filter_map(|thread| {
@@ -106,7 +106,7 @@ impl Kinesis {
             let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
             text.split(' ').next()?.parse::<u64>().ok()
         });
-        Duration::from_nanos(nanoseconds.sum())
+        Duration::from_nanos(nanoseconds.sum()).as_secs_f64()
     }
 
     /// Resident memory in MiB: now, and at its highest.

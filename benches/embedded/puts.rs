@@ -41,10 +41,7 @@ async fn measure(scale: Scale, way: Way, callers: usize, (count, size): (usize, 
         });
     }
     let calls = running.join_all().await.into_iter().sum::<usize>() as f64;
-    let (seconds, cpu) = (
-        start.elapsed().as_secs_f64(),
-        (kinesis.cpu() - cpu).as_secs_f64(),
-    );
+    let (seconds, cpu) = (start.elapsed().as_secs_f64(), kinesis.cpu() - cpu);
     let records = calls * count as f64;
     say(&format!(
         "{:10} | {callers:7} | {count:7} × {size:5} | {:7.0} | {:9.0} | {:12.0} | {:14.0}",

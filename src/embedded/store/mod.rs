@@ -10,6 +10,7 @@ mod hash;
 mod journal;
 mod ledger;
 mod rates;
+mod recent;
 mod records;
 mod reshard;
 mod sequence;
@@ -27,7 +28,9 @@ pub(crate) use self::consumer::Consumer;
 pub(crate) use self::hash::{HashRange, of_partition_key};
 pub(crate) use self::records::{Cursor, Put, Stored};
 pub(crate) use self::sequence::Sequence;
-pub(crate) use self::shard::{Record, Shard, Start, id as shard_id, number as shard_number};
+pub(crate) use self::shard::{
+    Encoded, Record, Shard, Slice, Start, id as shard_id, number as shard_number,
+};
 pub(crate) use self::stream::{Mode, NewStream, Status, Stream};
 pub(crate) use self::subscription::{ChildShard, Event, Step, SubscriptionId};
 pub(crate) use self::tags::{Resource, Tags, admit};

@@ -31,7 +31,7 @@ const CHUNK: u64 = 10_000_000_000_000_000_000;
 const CHUNK_DIGITS: usize = 19;
 
 /// A sequence number. Comparable within one shard, and between a shard and its descendants.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Sequence {
     high: u64,
     low: u128,

@@ -1,7 +1,7 @@
 //! A shard: its place in the hash space and in its family, and its records.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -50,14 +50,36 @@ pub(crate) enum Start {
 }
 
 /// Consecutive records of a shard, and where the next read goes on.
-#[derive(Debug)]
-pub(super) struct Slice {
-    pub(super) records: Vec<Arc<Record>>,
+#[derive(Debug, Default)]
+pub(crate) struct Slice {
+    pub(crate) records: Vec<Arc<Record>>,
     /// Data and keys.
     pub(super) bytes: usize,
+    /// What the wire has made of the records, once for all who are sent them.
+    pub(crate) encoded: OnceLock<Encoded>,
+    /// There was no room for the record after these.
+    pub(super) is_full: bool,
     pub(super) next: u64,
     /// A sequence number after which `next` comes: a checkpoint, also where no record was read yet.
     pub(super) continuation: Sequence,
+}
+
+#[cfg(test)]
+impl Slice {
+    pub(crate) fn of(records: Vec<Record>) -> Arc<Self> {
+        Arc::new(Self {
+            records: records.into_iter().map(Arc::new).collect(),
+            ..Self::default()
+        })
+    }
+}
+
+/// Records as they go over the wire.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) text: Bytes,
+    /// CRC-32 of the text, to be joined with that of what stands around it.
+    pub(crate) checksum: crc32fast::Hasher,
 }
 
 /// How a shard ended.
@@ -207,19 +229,24 @@ impl Shard {
         let next = next.clamp(self.horizon, self.end().max(self.horizon));
         let mut records = Vec::new();
         let mut size = 0;
+        let mut is_full = false;
         for record in self.records.range(self.place(next)..).take(count) {
             let with = size + record.size();
             if with > bytes && !records.is_empty() {
+                is_full = true;
                 break;
             }
             size = with;
             records.push(Arc::clone(record));
         }
+        is_full |= records.len() == count;
         let last = records.last().map(|record| record.sequence);
         Slice {
             next: last.map_or(next, |last| last.index() + 1),
             continuation: last.unwrap_or(self.last),
             bytes: size,
+            encoded: OnceLock::new(),
+            is_full,
             records,
         }
     }
@@ -238,6 +265,11 @@ impl Shard {
                 .records
                 .partition_point(|record| record.sequence.index() < index),
         }
+    }
+
+    /// Whether the record at this index is kept, or is still to come.
+    pub(super) fn keeps(&self, index: u64) -> bool {
+        index >= self.horizon
     }
 
     /// How far a reader who will read index `next` next is behind the tip.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::hash::HashRange;
 use super::rates::{self, Bucket};
+use super::recent::Recent;
 use super::sequence::Sequence;
-use super::shard::{Record, Shard};
+use super::shard::{Shard, Slice};
 use super::stream::Stream;
 use crate::embedded::clock::Now;
 use crate::embedded::{Error, Limits};
@@ -35,7 +36,7 @@ pub(crate) enum Step {
 /// One `SubscribeToShardEvent`.
 #[derive(Debug, Default)]
 pub(crate) struct Event {
-    pub(crate) records: Vec<Arc<Record>>,
+    pub(crate) slice: Arc<Slice>,
     /// None only in the last event of a closed shard.
     pub(crate) continuation: Option<Sequence>,
     pub(crate) millis_behind: u64,
@@ -103,6 +104,7 @@ enum End {
 pub(super) struct Subscriptions {
     lifetimes: Lifetimes,
     live: HashMap<SubscriptionId, Subscription>,
+    recent: Recent,
     woken: Vec<SubscriptionId>,
     last: u64,
 }
@@ -112,6 +114,7 @@ impl Subscriptions {
         Self {
             lifetimes,
             live: HashMap::new(),
+            recent: Recent::default(),
             woken: Vec::new(),
             last: 0,
         }
@@ -135,9 +138,11 @@ impl Subscriptions {
     }
 
     pub(super) fn close(&mut self, id: SubscriptionId) -> Option<Subject> {
-        self.live
-            .remove(&id)
-            .map(|subscription| subscription.subject)
+        let closed = self.live.remove(&id);
+        if self.live.len() < 2 {
+            self.recent.clear();
+        }
+        closed.map(|subscription| subscription.subject)
     }
 
     pub(super) fn subject(&self, id: SubscriptionId) -> Option<&Subject> {
@@ -204,7 +209,13 @@ impl Subscriptions {
             );
             return Step::End(Some(Error::not_found(error)));
         };
-        let slice = shard.read(subscription.next, EVENT_RECORDS, EVENT_BYTES);
+        let slice = self.recent.read(
+            stream.uid,
+            shard,
+            subscription.next,
+            EVENT_RECORDS,
+            EVENT_BYTES,
+        );
         if let Some(pace) = &mut subscription.pace
             && !pace.try_take(slice.bytes as u64, now)
         {
@@ -235,7 +246,7 @@ impl Subscriptions {
         Step::Event(Event {
             continuation: Some(slice.continuation),
             millis_behind: shard.millis_behind(slice.next, now),
-            records: slice.records,
+            slice,
             children: Vec::new(),
         })
     }

@@ -1,5 +1,6 @@
 //! The two kinds of answers: whole, and a stream of events made as its client takes them.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -85,8 +86,8 @@ pub(super) struct EventBody {
     timer: Option<Pin<Box<Sleep>>>,
     subject: Subject,
     line: Arc<Line>,
-    /// A frame that is delivered a second time.
-    again: Option<Bytes>,
+    /// What is left of the frame that is on its way.
+    rest: VecDeque<Bytes>,
     end: Option<End>,
 }
 
@@ -113,7 +114,7 @@ impl EventBody {
             id: subscribed.id,
             subject,
             line,
-            again: None,
+            rest: VecDeque::new(),
             end: None,
             state: State::Opening,
             timer: None,
@@ -159,15 +160,15 @@ impl EventBody {
         }
         // A backlog is always ready: without this its reader would never let other tasks of its thread run.
         let progress = ready!(coop::poll_proceed(cx));
-        if let Some(again) = self.again.take() {
+        if let Some(piece) = self.rest.pop_front() {
             progress.made_progress();
-            return Poll::Ready(Some(Ok(again)));
+            return Poll::Ready(Some(Ok(piece)));
         }
         loop {
             match self.service.next_step(self.id, cx.waker()) {
                 Step::Event(event) => {
                     progress.made_progress();
-                    return self.deliver(event);
+                    return self.deliver(&event);
                 }
                 Step::End(error) => {
                     progress.made_progress();
@@ -185,14 +186,14 @@ impl EventBody {
 
 impl EventBody {
     /// Delivers an event, unless a fault strikes it.
-    fn deliver(&mut self, event: Event) -> Poll<Option<Result<Bytes, Broken>>> {
+    fn deliver(&mut self, event: &Event) -> Poll<Option<Result<Bytes, Broken>>> {
         let board = self.service.board();
         let moment = Moment::Event {
             of: &self.subject,
-            has_records: !event.records.is_empty(),
+            has_records: !event.slice.records.is_empty(),
         };
         let Some(rule) = board.at(moment).pop() else {
-            return Poll::Ready(Some(Ok(events::event(event))));
+            return self.send(events::event(event));
         };
         let fate = match rule.fault {
             Fault::GoAway => Some(Fate::GoingAway(rule.delay())),
@@ -222,11 +223,19 @@ impl EventBody {
             }
             Fault::Duplicate => {
                 let frame = events::event(event);
-                self.again = Some(frame.clone());
-                Poll::Ready(Some(Ok(frame)))
+                self.rest.extend(frame.clone());
+                self.send(frame)
             }
-            _ => Poll::Ready(Some(Ok(events::event(event)))),
+            _ => self.send(events::event(event)),
         }
+    }
+
+    /// Sends a frame, before what is left.
+    fn send(&mut self, frame: events::Frame) -> Poll<Option<Result<Bytes, Broken>>> {
+        for piece in frame.into_iter().rev() {
+            self.rest.push_front(piece);
+        }
+        Poll::Ready(self.rest.pop_front().map(Ok))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Event-stream frames: one message per event, JSON within.
 //!
 //! <https://docs.aws.amazon.com/transcribe/latest/dg/streaming-setting-up.html> describes the framing (lengths, headers,
-//! CRCs), which aws-smithy-eventstream does.
+//! CRCs), which aws-smithy-eventstream does; only the frame of an event is put together here, because its records are
+//! shared. The smallest limit that a client puts on a frame is 16 MiB (aws-c-event-stream, the SDKs for Go and Kotlin;
+//! botocore 24 MiB, the SDKs for Rust and JavaScript none): the largest record, 10 MiB with its key, makes 14 MiB of it.
 
 use std::io::Write as _;
 use std::sync::OnceLock;
@@ -16,12 +18,20 @@ use bytes::{Bytes, BytesMut};
 use super::format::Format;
 use crate::embedded::Error;
 use crate::embedded::operations::types::{ChildShardShape, Timestamp};
-use crate::embedded::store::{Event, Record};
+use crate::embedded::store::{Encoded, Event, Record, Slice};
 
 pub(super) const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
 
-/// What a frame has beside its payload, about: lengths, CRCs and headers.
-const FRAME_OVERHEAD: usize = 192;
+/// What an event has beside its records, about: lengths, CRCs, headers, continuation.
+const FRAME_OVERHEAD: usize = 256;
+/// Two lengths and their CRC, before the headers; a CRC of all, at the end.
+const PRELUDE: usize = 12;
+const CHECKSUM: usize = 4;
+/// What stands before the records.
+const BEGIN: &[u8] = b"{\"Records\":[";
+/// Records up to so many bytes are copied into one piece with what stands around them: that is cheaper to send than
+/// three.
+const SMALL: usize = 16 * 1024;
 /// What a record's JSON has beside its data and key: names, the sequence number, the time.
 const RECORD_OVERHEAD: usize = 176;
 
@@ -33,9 +43,53 @@ pub(super) fn initial_response() -> Bytes {
         .clone()
 }
 
-/// A `SubscribeToShardEvent`.
-pub(super) fn event(event: Event) -> Bytes {
-    frame("event", "SubscribeToShardEvent", payload(event).into())
+/// A frame, in pieces that follow each other.
+pub(super) type Frame = Vec<Bytes>;
+
+/// A `SubscribeToShardEvent`. Its records are encoded once for all who are sent them; what stands around them is each
+/// subscriber's own.
+pub(super) fn event(event: &Event) -> Frame {
+    let records = event.slice.encoded.get_or_init(|| encode(&event.slice));
+    let mut end = Vec::with_capacity(FRAME_OVERHEAD);
+    write_end(&mut end, event);
+    let headers = event_headers();
+    let payload = BEGIN.len() + records.text.len() + end.len();
+    let length = PRELUDE + headers.len() + payload + CHECKSUM;
+    // A record is at most 10 MiB, so a length fits; if it did not, a client would see a broken frame and come again.
+    let size = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
+
+    let is_small = records.text.len() <= SMALL;
+    let room = if is_small { length } else { FRAME_OVERHEAD };
+    let mut begin = Vec::with_capacity(room);
+    begin.extend_from_slice(&size(length));
+    begin.extend_from_slice(&size(headers.len()));
+    let prelude = crc32fast::hash(&begin);
+    begin.extend_from_slice(&prelude.to_be_bytes());
+    begin.extend_from_slice(headers);
+    begin.extend_from_slice(BEGIN);
+    if is_small {
+        begin.extend_from_slice(&records.text);
+        begin.append(&mut end);
+        let checksum = crc32fast::hash(&begin);
+        begin.extend_from_slice(&checksum.to_be_bytes());
+        return vec![begin.into()];
+    }
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&begin);
+    checksum.combine(&records.checksum);
+    checksum.update(&end);
+    end.extend_from_slice(&checksum.finalize().to_be_bytes());
+    vec![begin.into(), records.text.clone(), end.into()]
+}
+
+/// The headers of every event, encoded.
+fn event_headers() -> &'static [u8] {
+    static HEADERS: OnceLock<Bytes> = OnceLock::new();
+    HEADERS.get_or_init(|| {
+        let mut empty = frame("event", "SubscribeToShardEvent", Bytes::new());
+        empty.truncate(empty.len().saturating_sub(CHECKSUM));
+        empty.slice(PRELUDE.min(empty.len())..)
+    })
 }
 
 /// An exception, after which the stream ends.
@@ -72,38 +126,39 @@ fn frame(kind: &'static str, name: &'static str, payload: Bytes) -> Bytes {
     buffer.freeze()
 }
 
-/// The JSON of an event, written by hand: this is the hot path, and data is encoded straight into its place.
-fn payload(event: Event) -> Vec<u8> {
-    let size: usize = event
-        .records
-        .iter()
-        .map(|record| record.data.len() / 3 * 4 + record.partition_key.len() + RECORD_OVERHEAD)
-        .sum();
-    let mut out = Vec::with_capacity(size + FRAME_OVERHEAD);
-    out.extend_from_slice(b"{\"Records\":[");
-    for (index, record) in event.records.iter().enumerate() {
+/// The JSON of records, written by hand: this is the hot path, and data is encoded straight into its place.
+fn encode(slice: &Slice) -> Encoded {
+    let sizes = slice.records.iter().map(|record| {
+        record.data.len().div_ceil(3) * 4 + record.partition_key.len() + RECORD_OVERHEAD
+    });
+    let mut text = Vec::with_capacity(sizes.sum());
+    for (index, record) in slice.records.iter().enumerate() {
         if index > 0 {
-            out.push(b',');
+            text.push(b',');
         }
-        write_record(&mut out, record);
+        write_record(&mut text, record);
     }
-    out.extend_from_slice(b"],\"MillisBehindLatest\":");
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&text);
+    Encoded {
+        text: text.into(),
+        checksum,
+    }
+}
+
+/// What follows the records.
+fn write_end(out: &mut Vec<u8>, event: &Event) {
     // Writing to a vector cannot fail.
-    let _ = write!(out, "{}", event.millis_behind);
+    let _ = write!(out, "],\"MillisBehindLatest\":{}", event.millis_behind);
     if let Some(continuation) = event.continuation {
         let _ = write!(out, ",\"ContinuationSequenceNumber\":\"{continuation}\"");
     }
     if !event.children.is_empty() {
-        let children: Vec<_> = event
-            .children
-            .into_iter()
-            .map(ChildShardShape::from)
-            .collect();
+        let children = event.children.iter().cloned().map(ChildShardShape::from);
         out.extend_from_slice(b",\"ChildShards\":");
-        let _ = serde_json::to_writer(&mut out, &children);
+        let _ = serde_json::to_writer(&mut *out, &children.collect::<Vec<_>>());
     }
     out.push(b'}');
-    out
 }
 
 fn write_record(out: &mut Vec<u8>, record: &Record) {
@@ -139,8 +194,8 @@ mod tests {
     use super::*;
     use crate::embedded::store::{ChildShard, HashRange, Record, Sequence};
 
-    fn read(frame: Bytes) -> (Vec<(String, String)>, serde_json::Value) {
-        let message = read_message_from(frame).unwrap();
+    fn read(frame: &[Bytes]) -> (Vec<(String, String)>, serde_json::Value) {
+        let message = read_message_from(Bytes::from(frame.concat())).unwrap();
         let header = |header: &Header| {
             (
                 header.name().as_str().to_owned(),
@@ -169,12 +224,12 @@ mod tests {
             order: 1,
         };
         let event = Event {
-            records: vec![Arc::new(record)],
+            slice: Slice::of(vec![record]),
             continuation: Some(sequence()),
             millis_behind: 7,
             children: vec![],
         };
-        let (headers, payload) = read(super::event(event));
+        let (headers, payload) = read(&super::event(&event));
         assert!(headers.contains(&(":message-type".into(), "event".into())));
         assert!(headers.contains(&(":event-type".into(), "SubscribeToShardEvent".into())));
         assert!(headers.contains(&(":content-type".into(), "application/x-amz-json-1.1".into())));
@@ -191,6 +246,44 @@ mod tests {
         assert_eq!(payload, expected);
     }
 
+    /// Small ones are one piece, large ones three; either way a client that checks every CRC reads them.
+    #[test]
+    fn records_are_encoded_once_for_all_who_are_sent_them() {
+        for (size, pieces) in [(0, 1), (9_000, 1), (13_000, 3), (10 * 1024 * 1024 - 9, 3)] {
+            let record = Record {
+                sequence: sequence(),
+                arrival: 1,
+                partition_key: "\u{1}\u{2}\u{3}\"\\\n\r\t\u{7}".into(),
+                data: Bytes::from(vec![0xfb; size]),
+                order: 1,
+            };
+            let slice = Slice::of(vec![record]);
+            let events = [0, 7].map(|millis_behind| Event {
+                slice: Arc::clone(&slice),
+                continuation: Some(sequence()),
+                millis_behind,
+                children: vec![],
+            });
+            let frames = events.map(|event| super::event(&event));
+            let text = &slice.encoded.get().unwrap().text;
+            for (frame, millis) in frames.into_iter().zip([0, 7]) {
+                assert_eq!(frame.len(), pieces);
+                if pieces == 3 {
+                    assert_eq!(
+                        frame[1].as_ptr(),
+                        text.as_ptr(),
+                        "the same bytes, not a copy"
+                    );
+                }
+                assert!(frame.concat().len() < 16 * 1024 * 1024);
+                let (_, payload) = read(&frame);
+                assert_eq!(payload["MillisBehindLatest"], millis);
+                let data = payload["Records"][0]["Data"].as_str().unwrap();
+                assert_eq!(STANDARD.decode(data).unwrap(), slice.records[0].data);
+            }
+        }
+    }
+
     #[test]
     fn the_last_event_has_children_and_no_continuation() {
         let child = ChildShard {
@@ -198,7 +291,7 @@ mod tests {
             parents: vec!["shardId-000000000000".into()],
             range: HashRange { start: 0, end: 9 },
         };
-        let (_, payload) = read(event(Event {
+        let (_, payload) = read(&event(&Event {
             children: vec![child],
             ..Event::default()
         }));
@@ -216,7 +309,7 @@ mod tests {
 
     #[test]
     fn an_exception_names_its_type() {
-        let (headers, payload) = read(exception(&Error::not_found("gone")));
+        let (headers, payload) = read(&[exception(&Error::not_found("gone"))]);
         assert!(headers.contains(&(":message-type".into(), "exception".into())));
         assert!(headers.contains(&(":exception-type".into(), "ResourceNotFoundException".into())));
         assert_eq!(payload["message"], "gone");

@@ -8,7 +8,7 @@ fn a_waiting_subscription_is_woken_by_what_concerns_it_and_nothing_else() {
     let id = subscribe(&mut store, Start::TrimHorizon, at(0)).unwrap();
     let first = event(store.next(id, at(0)));
     assert_eq!(
-        (first.records.len(), first.continuation),
+        (first.slice.records.len(), first.continuation),
         (0, Some(start_of(&mut store, 0)))
     );
     assert!(matches!(store.next(id, at(10)), Step::Wait(5_000)));
@@ -31,13 +31,17 @@ fn a_waiting_subscription_is_woken_by_what_concerns_it_and_nothing_else() {
     assert_eq!(store.take_woken(), [id]);
     let both = event(store.next(id, at(25)));
     assert_eq!(
-        (both.records.len(), both.continuation, both.millis_behind),
+        (
+            both.slice.records.len(),
+            both.continuation,
+            both.millis_behind
+        ),
         (2, Some(put[1].sequence), 0)
     );
     assert!(matches!(store.next(id, at(30)), Step::Wait(5_025)));
     let empty = event(store.next(id, at(5_025)));
     assert_eq!(
-        (empty.records.len(), empty.continuation),
+        (empty.slice.records.len(), empty.continuation),
         (0, Some(put[1].sequence))
     );
     store
@@ -61,7 +65,7 @@ fn a_backlog_comes_in_pieces_and_a_large_record_alone() {
     let id = subscribe(&mut store, Start::TrimHorizon, at(100)).unwrap();
     let mut pieces = Vec::new();
     while let Step::Event(event) = store.next(id, at(100)) {
-        pieces.push((event.records.len(), event.millis_behind));
+        pieces.push((event.slice.records.len(), event.millis_behind));
     }
     assert_eq!(pieces, [(2, 98), (1, 97), (2, 0)]);
     for _ in 0..5 {
@@ -70,7 +74,7 @@ fn a_backlog_comes_in_pieces_and_a_large_record_alone() {
             .unwrap();
     }
     let pieces: Vec<_> = (0..3)
-        .map(|_| event(store.next(id, at(200))).records.len())
+        .map(|_| event(store.next(id, at(200))).slice.records.len())
         .collect();
     assert_eq!(pieces, [1_000, 1_000, 500]);
 }
@@ -95,10 +99,14 @@ fn a_subscription_ends_with_its_shard_after_naming_the_children() {
     assert_eq!(store.take_woken(), [id]);
     assert!(matches!(store.next(id, at(31)), Step::Wait(40)));
     put(&mut store, "a", at(39));
-    assert_eq!(event(store.next(id, at(40))).records.len(), 1);
+    assert_eq!(event(store.next(id, at(40))).slice.records.len(), 1);
     let last = event(store.next(id, at(40)));
     assert_eq!(
-        (last.records.len(), last.continuation, last.children.len()),
+        (
+            last.slice.records.len(),
+            last.continuation,
+            last.children.len()
+        ),
         (0, None, 2)
     );
     assert!(matches!(store.next(id, at(40)), Step::End(None)));

@@ -4,6 +4,7 @@ mod fanout;
 mod life;
 mod rates;
 mod records;
+mod shared;
 mod shards;
 
 use std::time::Duration;

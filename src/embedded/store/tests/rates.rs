@@ -150,10 +150,10 @@ proptest! {
                 now = now.max(due);
                 match store.next(id, at(now)) {
                     Step::Event(event) => {
-                        let size: usize = event.records.iter().map(|record| record.size()).sum();
+                        let size: usize = event.slice.records.iter().map(|record| record.size()).sum();
                         prop_assert!(account.has(size as u64, now), "{} bytes at {}", size, now);
                         account.take(size as u64, now);
-                        read.extend(event.records.iter().map(|record| record.sequence));
+                        read.extend(event.slice.records.iter().map(|record| record.sequence));
                     }
                     Step::Wait(until) => {
                         prop_assert!(until > now);
