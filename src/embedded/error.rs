@@ -59,6 +59,14 @@ impl Error {
 /// (`SerializationException`, `UnknownOperationException`, `ValidationException`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
+    /// The caller may not do this. Only a fault says so: everybody may do everything here.
+    AccessDenied,
+    /// The caller's credentials have expired. Only a fault says so.
+    ExpiredToken,
+    /// The signature is none for this region, or wrong. Only a fault says so.
+    InvalidSignature,
+    /// Nobody knows the caller's key. Only a fault says so.
+    UnrecognizedClient,
     /// The call asked for a permission check only, and would have been allowed.
     DryRunOperation,
     /// The shard iterator is too old.
@@ -112,9 +120,30 @@ impl ErrorKind {
         Self::ResourceNotFound,
     ];
 
+    /// Those that a fault can refuse a call with: what AWS says before an operation sees the call, and what operations
+    /// say.
+    pub(super) const REFUSALS: [Self; 12] = [
+        Self::AccessDenied,
+        Self::ExpiredToken,
+        Self::InvalidSignature,
+        Self::UnrecognizedClient,
+        Self::InvalidArgument,
+        Self::LimitExceeded,
+        Self::KmsAccessDenied,
+        Self::KmsDisabled,
+        Self::KmsNotFound,
+        Self::ProvisionedThroughputExceeded,
+        Self::ResourceInUse,
+        Self::ResourceNotFound,
+    ];
+
     /// The name on the wire.
     pub fn name(self) -> &'static str {
         match self {
+            Self::AccessDenied => "AccessDeniedException",
+            Self::ExpiredToken => "ExpiredTokenException",
+            Self::InvalidSignature => "InvalidSignatureException",
+            Self::UnrecognizedClient => "UnrecognizedClientException",
             Self::DryRunOperation => "DryRunOperationException",
             Self::ExpiredIterator => "ExpiredIteratorException",
             Self::ExpiredNextToken => "ExpiredNextTokenException",

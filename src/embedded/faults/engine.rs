@@ -28,6 +28,8 @@ pub(crate) enum Moment<'a> {
     Event { of: &'a Subject, has_records: bool },
     /// A connection that was accepted.
     Connection,
+    /// A stream is described.
+    Summary(&'a Subject),
 }
 
 #[derive(Debug)]
@@ -174,6 +176,7 @@ impl Rule {
         };
         match moment {
             Moment::Connection => scope == Scope::Accepts,
+            Moment::Summary(subject) => scope == Scope::Summaries && self.names(subject),
             Moment::Event { of, has_records } => {
                 by_events && (has_records || scope != Scope::Records) && self.names(of)
             }
@@ -183,7 +186,8 @@ impl Rule {
                     _ => self.fault.fits(operation),
                 });
                 let resumes = subject.resumes || scope != Scope::Resumptions;
-                !by_events && !self.is_timed() && fits && resumes && self.names(subject)
+                let later = by_events || scope == Scope::Summaries || self.is_timed();
+                !later && fits && resumes && self.names(subject)
             }
         }
     }

@@ -62,11 +62,15 @@ pub(super) enum Scope {
     Changes,
     /// Connections as they come.
     Accepts,
+    /// Answers of `DescribeStreamSummary`.
+    Summaries,
 }
 
 faults! {
     /// The call is refused: too fast.
     Throttle = "throttle", Calls;
+    /// The call is refused, with the exception that the rule names.
+    Refuse = "refuse", Calls;
     /// Some of a call's records are refused: too fast.
     ThrottleRecords = "throttle-records", Batches;
     /// The call is refused with status 500, and not carried out.
@@ -103,6 +107,10 @@ faults! {
     BlackHole = "black-hole", Connections;
     /// The connection may have few HTTP/2 streams at once.
     FewStreams = "few-streams", Accepts;
+    /// The stream's summary says that it is being deleted.
+    Deleting = "deleting", Summaries;
+    /// The stream's summary says that its records are distributed as the service likes.
+    AutoDistribution = "auto-distribution", Summaries;
     /// A shard is split.
     Split = "split", Changes;
     /// Two shards are merged.
@@ -142,6 +150,8 @@ pub(crate) struct Rule {
     share: Option<f64>,
     /// The exception, by its name in the service model.
     exception: Option<String>,
+    /// What it says.
+    message: Option<String>,
     /// HTTP/2 streams at once.
     streams: Option<u32>,
     #[serde(skip)]
@@ -177,10 +187,14 @@ impl Rule {
         self.streams.unwrap_or(1)
     }
 
-    /// The exception that a subscription ends with.
+    /// The exception that a subscription ends with, or a call is refused with.
     pub(crate) fn exception(&self) -> Error {
-        let kind = self.thrown.unwrap_or(ErrorKind::InternalFailure);
-        Error::new(kind, "A fault was asked for.")
+        let kind = self.thrown.unwrap_or(match self.fault {
+            Fault::Refuse => ErrorKind::AccessDenied,
+            _ => ErrorKind::InternalFailure,
+        });
+        let message = self.message.as_deref();
+        Error::new(kind, message.unwrap_or("A fault was asked for."))
     }
 
     /// Whether it is to happen at a moment and not at a call.
@@ -225,9 +239,12 @@ impl Rule {
             self.only = Some(operation);
         }
         if let Some(name) = &self.exception {
-            let kinds = ErrorKind::IN_STREAM.iter();
-            let Some(kind) = kinds.copied().find(|kind| kind.name() == name) else {
-                return refuse(format!("a subscription cannot end with {name}"));
+            let kinds = match self.fault {
+                Fault::Refuse => &ErrorKind::REFUSALS[..],
+                _ => &ErrorKind::IN_STREAM,
+            };
+            let Some(kind) = kinds.iter().copied().find(|kind| kind.name() == name) else {
+                return refuse(format!("this cannot be done with {name}"));
             };
             self.thrown = Some(kind);
         }
@@ -246,6 +263,7 @@ impl Fault {
             Scope::Subscribes | Scope::Events | Scope::Records => subscribes,
             Scope::Resumptions => subscribes || operation == Operation::GetShardIterator,
             Scope::Polls => operation == Operation::GetRecords,
+            Scope::Summaries => operation == Operation::DescribeStreamSummary,
             Scope::Accepts => false,
         }
     }
@@ -253,7 +271,11 @@ impl Fault {
     /// Whether what it strikes is carried on with, so that another fault may strike it as well.
     pub(super) fn goes_on(self) -> bool {
         match self {
-            Self::Delay | Self::ThrottleRecords | Self::FewStreams => true,
+            Self::Delay
+            | Self::ThrottleRecords
+            | Self::FewStreams
+            | Self::Deleting
+            | Self::AutoDistribution => true,
             _ => self.scope() == Scope::Changes,
         }
     }
@@ -356,6 +378,14 @@ mod tests {
         assert!(error("fault = \"throttle\"\noperation = \"Put\"").contains("operation Put"));
         assert!(error("fault = \"silent\"\noperation = \"PutRecords\"").contains("cannot strike"));
         assert!(error("fault = \"exception\"\nexception = \"Oops\"").contains("Oops"));
+        assert!(
+            error("fault = \"exception\"\nexception = \"AccessDeniedException\"")
+                .contains("cannot")
+        );
+        assert!(error("fault = \"refuse\"\nexception = \"Oops\"").contains("Oops"));
+        assert!(
+            error("fault = \"deleting\"\noperation = \"PutRecords\"").contains("cannot strike")
+        );
         assert!(error("[[rules]]").contains("rules"));
     }
 }

@@ -4,10 +4,11 @@ use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
-use super::check;
 use super::token::{self, Kind, Refused};
 use super::types::{ShardShape, Timestamp};
-use crate::embedded::store::{Mode, NewStream, Stream, Tags, admit};
+use super::{Operation, check};
+use crate::embedded::faults::{Fault, Moment, Subject};
+use crate::embedded::store::{Mode, NewStream, Status, Stream, Tags, admit};
 use crate::embedded::{Error, ErrorKind, Service};
 
 /// Shards of a new `ON_DEMAND` stream.
@@ -247,6 +248,36 @@ struct StreamDescriptionSummary {
     channel_count: u32,
 }
 
+/// What faults make of a stream's summary.
+struct Pretence {
+    is_deleting: bool,
+    distribution: Option<&'static str>,
+}
+
+impl Pretence {
+    fn of(service: &Service, stream: &str) -> Self {
+        let mut said = Self {
+            is_deleting: false,
+            distribution: None,
+        };
+        let subject = Subject {
+            operation: Some(Operation::DescribeStreamSummary),
+            stream: Some(stream.to_owned()),
+            ..Subject::default()
+        };
+        let board = service.board();
+        for rule in board.at(Moment::Summary(&subject)) {
+            match rule.fault {
+                Fault::Deleting => said.is_deleting = true,
+                Fault::AutoDistribution => said.distribution = Some("AUTO"),
+                _ => continue,
+            }
+            board.occurred(&rule);
+        }
+        said
+    }
+}
+
 pub(crate) fn summarize(
     service: &Service,
     input: DescribeStreamSummaryInput,
@@ -256,13 +287,19 @@ pub(crate) fn summarize(
         input.stream_name,
         input.stream_arn.as_deref(),
     )?;
+    let said = Pretence::of(service, &name);
     service.with(|store, now| {
         let stream = store.stream(&name, now)?;
+        let status = if said.is_deleting {
+            Status::Deleting
+        } else {
+            stream.status
+        };
         Ok(DescribeStreamSummaryOutput {
             stream_description_summary: StreamDescriptionSummary {
                 stream_name: stream.name.to_string(),
                 stream_arn: stream.arn.to_string(),
-                stream_status: stream.status.name(),
+                stream_status: status.name(),
                 stream_mode_details: StreamModeDetails::of(stream),
                 retention_period_hours: hours(stream),
                 stream_creation_timestamp: Timestamp(stream.created),
@@ -271,8 +308,9 @@ pub(crate) fn summarize(
                 open_shard_count: stream.open_count(),
                 consumer_count: stream.consumers.len(),
                 max_record_size: stream.max_record / KIB,
-                record_distribution_strategy: (stream.mode == Mode::OnDemand)
-                    .then_some("USER_PARTITION_KEY"),
+                record_distribution_strategy: said
+                    .distribution
+                    .or((stream.mode == Mode::OnDemand).then_some("USER_PARTITION_KEY")),
                 queue_count: 0,
                 channel_count: 0,
             },

@@ -82,6 +82,7 @@ impl Call<'_> {
                 ErrorKind::InternalFailure,
                 "A fault was asked for.",
             )),
+            Fault::Refuse => refuse(rule.exception()),
             Fault::InUse => refuse(Error::in_use(
                 "Another active subscription exists for this consumer, it is pretended.",
             )),
@@ -137,7 +138,9 @@ impl Call<'_> {
             | Fault::EarlyEnd
             | Fault::Exception
             | Fault::Duplicate
-            | Fault::FewStreams => None,
+            | Fault::FewStreams
+            | Fault::Deleting
+            | Fault::AutoDistribution => None,
         }
     }
 
