@@ -5,7 +5,8 @@
 //! [`Log`]: decoded, without repeats, each room in the order of the stream.
 //!
 //! # How
-//! Pure cores decide, thin shells do. `registration` has this instance's registered consumer;
+//! Pure cores decide, thin shells do. `registration` has this instance's registered consumer
+//! (`enrolment` asks the service about it, `news` tells the others);
 //! `lineage` knows which shards there are and which may be read; a `shard` machine says when
 //! to subscribe, to listen and to wait, and `reader` does it; `process` takes each event
 //! through `decode` and `repeats` to the log. A `supervisor` task owns all of them.
@@ -33,9 +34,11 @@ mod backoff;
 mod config;
 mod cursor;
 mod decode;
+mod enrolment;
 mod error;
 mod lineage;
 mod name;
+mod news;
 mod orphans;
 mod poll;
 mod process;

@@ -11,10 +11,10 @@ use ::metrics::counter;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout_at};
 
+use super::news::{Request, Source};
 use super::poll::Pace;
 use super::process::{Delivery, Processor};
 use super::readiness::{Progress, ShardState};
-use super::registration::{Request, Source};
 use super::repeats::Window;
 use super::shard::{Action, Input, Notice, Reader};
 use crate::kinesis::{

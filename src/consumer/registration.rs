@@ -1,82 +1,43 @@
 //! This instance's registered consumer: made, looked after, and ended.
 //!
 //! One task, the registrar, owns the registration and says through a channel what is to be read
-//! from: a consumer, or by polling. Readers that find the consumer gone ask it to look.
-//!
-//! Limits (Kinesis API reference): `RegisterStreamConsumer` 5 calls a second and account, at most
-//! 5 consumers being created at once, 20 or 50 a stream; `DescribeStreamConsumer` 20 calls a
-//! second. So every wait here grows and is drawn by chance.
+//! from: a consumer, or by polling ([`super::news`]). Readers that find the consumer gone ask it to
+//! look. What it asks of the service is in [`super::enrolment`]; that is limited in rate, so every
+//! wait here grows and is drawn by chance.
 
 use std::time::Duration;
 
 use ::metrics::{counter, gauge};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::backoff;
-use super::name::{self, host_name, is_name, own_name};
+use super::enrolment::Enrolment;
+use super::name::{host_name, is_name, own_name};
+use super::news::{News, Outlets, Request, Source};
 use super::requirements::{HeadRoom, check_stream};
-use super::{Config, Error, Facts, Mode};
+use super::{Config, Error, Mode};
 use crate::kinesis::{
-    self, ConsumerArn, ConsumerStatus, ErrorKind, Kinesis, RegisteredConsumer, StreamArn,
+    ConsumerArn, ConsumerStatus, ErrorKind, Kinesis, RegisteredConsumer, StreamArn,
 };
-use crate::message::Timestamp;
 use crate::telemetry::names;
 
-/// So many consumers may be in CREATING at once.
-const MOST_CREATING: usize = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_secs(2);
 const LAST_BACKOFF: Duration = Duration::from_secs(30);
-
-/// What is read from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// Nothing yet.
-    Pending,
-    /// A registered consumer, which is active.
-    Consumer(ConsumerArn),
-    /// The shards themselves.
-    Polling,
-}
-
-/// What readers ask for.
-#[derive(Clone, Debug)]
-pub(super) enum Request {
-    /// The consumer, or the shard, is not there: look.
-    Missing(ConsumerArn),
-    /// Another process uses this consumer's name for good.
-    Contended(ConsumerArn),
-}
-
-/// What the registrar tells.
-#[derive(Debug)]
-pub(super) struct News {
-    pub(super) source: watch::Receiver<Source>,
-    /// What keeps it from registering.
-    pub(super) problem: watch::Receiver<Option<String>>,
-    pub(super) facts: watch::Receiver<Facts>,
-}
 
 /// Owns the registration.
 #[derive(Debug)]
 pub(super) struct Registrar {
     kinesis: Kinesis,
     config: Config,
-    name: String,
+    enrolment: Enrolment,
     stream: Option<StreamArn>,
     consumer: Option<ConsumerArn>,
-    /// Since when too many consumers are being created.
-    creating_since: Option<Instant>,
     has_new_name: bool,
-    started: Timestamp,
-    /// Whether the policy lets us tag what we register, as far as is known.
-    may_tag: bool,
     /// Why polling stands in for a registration.
     stand_in: Option<String>,
-    source: watch::Sender<Source>,
-    problem: watch::Sender<Option<String>>,
-    facts: watch::Sender<Facts>,
+    outlets: Outlets,
     rng: fastrand::Rng,
 }
 
@@ -87,36 +48,29 @@ impl Registrar {
             Some(name) => return Err(Error::Name { name: name.clone() }),
             None => own_name(&host_name()),
         };
-        let (source, source_news) = watch::channel(Source::Pending);
-        let (problem, problem_news) = watch::channel(None);
-        let (facts, facts_news) = watch::channel(Facts::new());
+        let (outlets, news) = Outlets::new();
         let registrar = Self {
+            enrolment: Enrolment::new(
+                kinesis.clone(),
+                name,
+                outlets.facts().instance,
+                config.creating_limit,
+            ),
             kinesis,
             config,
-            name,
             stream: None,
             consumer: None,
-            creating_since: None,
             has_new_name: false,
-            started: Timestamp::now(),
-            may_tag: true,
             stand_in: None,
-            source,
-            problem,
-            facts,
+            outlets,
             rng: fastrand::Rng::new(),
-        };
-        let news = News {
-            source: source_news,
-            problem: problem_news,
-            facts: facts_news,
         };
         Ok((registrar, news))
     }
 
     /// The consumer's name.
     pub(super) fn name(&self) -> &str {
-        &self.name
+        self.enrolment.name()
     }
 
     /// The first attempt, of which only those errors count that trying again would not cure.
@@ -129,7 +83,7 @@ impl Registrar {
             Err(error) => {
                 count(&error);
                 tracing::warn!(%error, "the consumer cannot start yet");
-                self.problem.send_replace(Some(error.outline()));
+                self.outlets.tell(Some(error.outline()));
                 Ok(())
             }
         }
@@ -194,51 +148,25 @@ impl Registrar {
     fn complain(&self, error: &Error) {
         count(error);
         tracing::error!(
-            consumer = %self.name, %error,
+            consumer = %self.name(), %error,
             "cannot check the stream and this instance's consumer, trying again"
         );
-        self.tell(Some(error.outline()));
+        self.outlets.tell(Some(error.outline()));
     }
 
-    fn tell(&self, problem: Option<String>) {
-        self.problem.send_if_modified(|current| {
-            let changed = *current != problem;
-            *current = problem;
-            changed
-        });
-    }
-
-    /// What is ours now; the others learn it by our heartbeats.
+    /// What is ours now.
     fn hold(&mut self, consumer: Option<ConsumerArn>) {
-        let name = consumer.as_ref().map(|_| self.name.as_str().into());
+        let name = consumer.as_ref().map(|_| self.enrolment.name().into());
         self.consumer = consumer;
-        self.facts.send_if_modified(|facts| {
-            let changed = facts.consumer != name;
-            facts.consumer = name;
-            changed
-        });
+        self.outlets.learn(|facts| facts.consumer = name);
     }
 
     fn publish(&mut self, source: Source) {
         if source != Source::Polling {
             self.stand_in = None;
         }
-        self.tell(self.stand_in.clone());
-        let is_polling = source == Source::Polling;
-        gauge!(names::CONSUMER_MODE, "mode" => "polling").set(if is_polling { 1.0 } else { 0.0 });
-        gauge!(names::CONSUMER_MODE, "mode" => "enhanced").set(if is_polling { 0.0 } else { 1.0 });
-        self.source.send_if_modified(|current| {
-            let changed = *current != source;
-            if changed {
-                match &source {
-                    Source::Consumer(arn) => tracing::info!(consumer = %arn, "consumer is active"),
-                    Source::Polling => tracing::info!("reading by polling"),
-                    Source::Pending => {}
-                }
-                *current = source;
-            }
-            changed
-        });
+        self.outlets.tell(self.stand_in.clone());
+        self.outlets.publish(source);
     }
 
     /// One attempt: checks the stream, and registers if need be. [`Source::Pending`] if the
@@ -259,7 +187,7 @@ impl Registrar {
                 })
             }
             Err(error) if self.config.mode == Mode::Auto && is_final(&error) => {
-                if *self.source.borrow() != Source::Polling {
+                if self.outlets.source() != Source::Polling {
                     tracing::warn!(%error, "no registration to be had: polling until there is");
                 }
                 count(&error);
@@ -293,12 +221,8 @@ impl Registrar {
         }
         check_stream(&self.kinesis, &summary)?;
         self.stream = Some(summary.arn.clone());
-        self.facts.send_if_modified(|facts| {
-            let limit = Some(summary.max_record_bytes);
-            let changed = facts.record_limit != limit;
-            facts.record_limit = limit;
-            changed
-        });
+        let limit = Some(summary.max_record_bytes);
+        self.outlets.learn(|facts| facts.record_limit = limit);
         Ok(summary.arn)
     }
 
@@ -306,85 +230,13 @@ impl Registrar {
     async fn register(&mut self, stream: &StreamArn) -> Result<RegisteredConsumer, Error> {
         if self.consumer.is_some() {
             // It was there; look before registering, which is the dearer call.
-            if let Some(found) = self.find(stream).await? {
+            if let Some(found) = self.enrolment.find(stream).await? {
                 return Ok(found);
             }
             self.hold(None);
-            tracing::warn!(consumer = %self.name, "consumer is gone: registering anew");
+            tracing::warn!(consumer = %self.name(), "consumer is gone: registering anew");
         }
-        match self.register_tagged(stream).await {
-            Ok(registered) => {
-                self.creating_since = None;
-                counter!(names::CONSUMER_REGISTRATIONS).increment(1);
-                tracing::info!(consumer = %registered.arn, "registered");
-                Ok(registered)
-            }
-            // There is one of this name: of an earlier run, perhaps, or on its way out.
-            Err(error) if error.kind() == ErrorKind::ResourceInUse => {
-                let found = self.find(stream).await?.ok_or(error)?;
-                tracing::info!(consumer = %found.arn, "already registered");
-                Ok(found)
-            }
-            // The same name stands for too many calls.
-            Err(error)
-                if error.kind() == ErrorKind::LimitExceeded && !error.says("Rate exceeded") =>
-            {
-                Err(self.explain_limit(stream).await?)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn register_tagged(
-        &mut self,
-        stream: &StreamArn,
-    ) -> Result<RegisteredConsumer, kinesis::Error> {
-        if self.may_tag {
-            let instance = self.facts.borrow().instance;
-            let tags = name::tags(instance, self.started);
-            let tags = tags.each_ref().map(|(key, value)| (*key, value.as_str()));
-            let registered = self.kinesis.register_consumer(stream, &self.name, &tags);
-            match registered.await {
-                Err(error) if error.kind() == ErrorKind::AccessDenied => {
-                    // Tags may be what is not allowed.
-                    tracing::warn!(%error, "cannot register with tags, trying without");
-                }
-                other => return other,
-            }
-        }
-        let registered = self.kinesis.register_consumer(stream, &self.name, &[]);
-        let registered = registered.await;
-        if registered.is_ok() {
-            self.may_tag = false;
-        }
-        registered
-    }
-
-    /// The consumer of our name, unless it is going away.
-    async fn find(&self, stream: &StreamArn) -> Result<Option<RegisteredConsumer>, Error> {
-        match self.kinesis.describe_consumer(stream, &self.name).await {
-            Ok(found) => Ok((found.status != ConsumerStatus::Deleting).then_some(found)),
-            Err(error) if error.kind() == ErrorKind::ResourceNotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Which limit it is: that of consumers in CREATING is soon over, but not waited out for ever.
-    async fn explain_limit(&mut self, stream: &StreamArn) -> Result<Error, Error> {
-        let registered = self.kinesis.list_consumers(stream).await?;
-        let is_creating = |c: &&RegisteredConsumer| c.status == ConsumerStatus::Creating;
-        let creating = registered.iter().filter(is_creating).count();
-        let since = *self.creating_since.get_or_insert_with(Instant::now);
-        Ok(
-            if creating >= MOST_CREATING && since.elapsed() < self.config.creating_limit {
-                Error::ConsumersCreating { creating }
-            } else {
-                Error::ConsumerLimit {
-                    stream: self.kinesis.stream().to_owned(),
-                    registered: registered.len(),
-                }
-            },
-        )
+        self.enrolment.register(stream).await
     }
 
     /// Waits until the consumer is active.
@@ -395,7 +247,7 @@ impl Registrar {
         let give_up = Instant::now() + self.config.activation_limit;
         let mut waits = 0;
         loop {
-            let consumer = self.kinesis.describe_consumer(&stream, &self.name).await;
+            let consumer = self.enrolment.describe(&stream).await;
             match consumer {
                 Ok(consumer) if consumer.status == ConsumerStatus::Active => {
                     self.hold(Some(consumer.arn.clone()));
@@ -409,7 +261,7 @@ impl Registrar {
                 }
                 Err(error) if Instant::now() >= give_up => return Err(error.into()),
                 Ok(_) if Instant::now() >= give_up => {
-                    tracing::warn!(consumer = %self.name, "consumer does not become active");
+                    tracing::warn!(consumer = %self.name(), "consumer does not become active");
                     self.hold(None);
                     return self.attempt_polling();
                 }
@@ -423,7 +275,7 @@ impl Registrar {
     /// What stands in for a consumer that does not become active.
     fn attempt_polling(&mut self) -> Result<Source, Error> {
         let error = Error::ConsumerInactive {
-            name: self.name.clone(),
+            name: self.name().to_owned(),
             after: self.config.activation_limit,
         };
         match self.config.mode {
@@ -448,13 +300,13 @@ impl Registrar {
             && !self.has_new_name
         {
             self.has_new_name = true;
-            let name = own_name(&self.name);
+            let before = self.name().to_owned();
+            self.enrolment.rename();
             tracing::error!(
-                consumer = %self.name, new_name = %name,
+                consumer = %before, new_name = %self.name(),
                 "another process uses this consumer's name and takes its shards over: registering \
                  under another name; give every instance its own --consumer-name"
             );
-            self.name = name;
             self.hold(None);
         }
         // Not at once again, however many ask.
@@ -465,31 +317,19 @@ impl Registrar {
     async fn deregister(&mut self) {
         let Some(stream) = &self.stream else { return };
         // Without one, a registration may be under way, its answer not waited for.
-        let is_polling = *self.source.borrow() == Source::Polling;
+        let is_polling = self.outlets.source() == Source::Polling;
         if self.consumer.is_none() && (self.config.mode == Mode::Polling || is_polling) {
             return;
         }
-        let end = async {
-            let arn = match &self.consumer {
-                Some(arn) => arn.clone(),
-                None => {
-                    self.kinesis
-                        .describe_consumer(stream, &self.name)
-                        .await?
-                        .arn
-                }
-            };
-            self.kinesis.deregister_consumer(&arn).await
-        };
+        let end = self.enrolment.end(stream, self.consumer.as_ref());
+        let consumer = self.name();
         match timeout(self.config.deregister_limit, end).await {
-            Ok(Ok(())) => tracing::info!(consumer = %self.name, "deregistered"),
+            Ok(Ok(())) => tracing::info!(consumer, "deregistered"),
             Ok(Err(error)) if error.kind() == ErrorKind::ResourceNotFound => {}
             Ok(Err(error)) => {
-                tracing::warn!(consumer = %self.name, %error, "could not deregister; it is billed");
+                tracing::warn!(consumer, %error, "could not deregister; it is billed");
             }
-            Err(_) => {
-                tracing::warn!(consumer = %self.name, "no time to deregister; it is billed");
-            }
+            Err(_) => tracing::warn!(consumer, "no time to deregister; it is billed"),
         }
     }
 }
