@@ -16,7 +16,7 @@
 //! No log line and no label holds a message's text or a person's name.
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
@@ -73,6 +73,8 @@ pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), Error> {
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
+    /// The runtime whose tasks are counted.
+    runtime: Arc<OnceLock<tokio::runtime::Handle>>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -102,7 +104,8 @@ impl Metrics {
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         let installed = metrics::set_global_recorder(recorder).is_ok();
-        let metrics = INSTALLED.get_or_init(|| Self { handle }).clone();
+        let runtime = Arc::default();
+        let metrics = INSTALLED.get_or_init(|| Self { handle, runtime }).clone();
         if installed {
             describe();
         }
@@ -111,14 +114,20 @@ impl Metrics {
 
     /// All metrics in Prometheus' text format.
     pub fn render(&self) -> String {
+        if let Some(runtime) = self.runtime.get() {
+            #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+            gauge!(names::STREAM_TASKS).set(runtime.metrics().num_alive_tasks() as f64);
+        }
         let mut text = self.handle.render();
         process::render(&mut text);
         text
     }
 
-    /// Keeps the recorder small, for as long as it is polled.
+    /// Keeps the recorder small, for as long as it is polled. The tasks that are counted are those
+    /// of the runtime that it is polled on.
     pub async fn upkeep(self) {
         let mut ticks = tokio::time::interval(UPKEEP);
+        self.runtime.get_or_init(tokio::runtime::Handle::current);
         loop {
             ticks.tick().await;
             self.handle.run_upkeep();

@@ -59,6 +59,8 @@ use Kind::{Counter, Gauge, Histogram};
 metrics! {
     Gauge => BUILD_INFO "chat_room_build_info" ["version"]
         "Always 1; the label says which version runs.";
+    Gauge => STREAM_TASKS "chat_room_stream_tasks" []
+        "Tasks of the runtime that carries the stream, the embedded Kinesis included.";
 
     Counter => HTTP_REQUESTS "chat_room_http_requests_total" ["resource", "method", "status"]
         "Requests answered.";

@@ -65,6 +65,7 @@ impl Director {
                 publisher::burst(Arc::clone(&self.world), room, BURSTS + nth, count, rng).await;
                 Ok(())
             }
+            Kind::Drought => self.drought(step).await,
         };
         match done {
             Ok(()) => {
@@ -117,6 +118,24 @@ impl Director {
             }
         }
         Some(self.world.instances.get(first)?.process.lock().await)
+    }
+
+    /// Throttles all that is put; somebody must be refused meanwhile.
+    async fn drought(&self, step: Step) -> Result<(), String> {
+        let tally = &self.world.tally;
+        let before = tally.refused.get();
+        let rule = format!(
+            r#"[{{"fault":"throttle","name":"drought","operation":"PutRecords","until":"{}ms"}}]"#,
+            step.length.as_millis()
+        );
+        self.stream.add_faults(step.seed % 1_000_000, &rule).await?;
+        sleep(step.length).await;
+        let refused = tally.refused.get() - before;
+        tally.refused_in_droughts.add_many(refused);
+        if refused == 0 {
+            return Err("nobody was refused".to_owned());
+        }
+        Ok(())
     }
 
     async fn kill(&self, length: Duration, rng: &mut fastrand::Rng) -> Result<(), String> {

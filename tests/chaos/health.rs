@@ -19,19 +19,34 @@ const BESIDE: usize = 100 << 20;
 /// Descriptors and threads that may be more than at the start: idle connections to the stream, threads for looking up names.
 const SPARE_DESCRIPTORS: usize = 16;
 const SPARE_THREADS: usize = 4;
+/// Tasks that may be more: what serves those idle connections, a call that is under way.
+const SPARE_TASKS: usize = 16;
 /// How long it may take until every shard is read.
 const READ_WITHIN: Duration = Duration::from_mins(1);
-/// How long it may take until what viewers and publishers used is given back.
-const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may take until what viewers and publishers used is given back, and what the faults left: the port of the
+/// stream keeps a connection for a minute on which nothing is asked for, and one that is black-holed for half a minute.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(90);
 
 /// What every process holds.
 pub(crate) async fn holdings(world: &World) -> Vec<Holding> {
     let mut holdings = Vec::new();
     for instance in &world.instances {
         let pid = instance.process.lock().await.pid();
-        holdings.push(pid.and_then(Holding::of).unwrap_or_default());
+        let mut holding = pid.and_then(Holding::of).unwrap_or_default();
+        holding.tasks = tasks(instance.address).await.unwrap_or_default();
+        holdings.push(holding);
     }
     holdings
+}
+
+/// By its metrics.
+async fn tasks(address: std::net::SocketAddr) -> Option<usize> {
+    let asked = wire::ask(address, None, "GET", "/metrics", "").await;
+    let (_, text) = asked.ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("chat_room_stream_tasks "));
+    line?.trim().parse().ok()
 }
 
 /// Waits until every instance says that it reads every shard, at its tip.
@@ -114,8 +129,11 @@ pub(crate) async fn nothing_grew(
             let connections = if is_holder { nth } else { 1 };
             let descriptors = before.descriptors + SPARE_DESCRIPTORS + connections * more_shards;
             let memory = LOG_MEMORY + BESIDE + if is_holder { STREAM_MEMORY } else { 0 };
+            // Beside its connection a shard has a task that reads it.
+            let tasks = before.tasks + SPARE_TASKS + (connections + 1) * more_shards;
             for (what, now, limit) in [
                 ("descriptors", now.descriptors, descriptors),
+                ("tasks", now.tasks, tasks),
                 ("threads", now.threads, before.threads + SPARE_THREADS),
                 ("bytes of memory", now.resident, memory),
             ] {

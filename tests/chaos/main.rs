@@ -4,7 +4,7 @@
 //! Three instances of the program, and a fourth process that holds the stream they share: an instance itself, never killed, for
 //! the stream is in its memory. Publishers send each message until there is a 202 for it, to whatever instance answers; viewers
 //! come, are torn away, and resume on the same or another instance. Meanwhile the [`director`] does what the [`plan`] says:
-//! faults of the stream, splits, merges, `kill -9`, SIGSTOP, bursts, all instances killed at once.
+//! faults of the stream, splits, merges, `kill -9`, SIGSTOP, bursts, all instances killed at once, a stream that takes nothing.
 //!
 //! At the end all is healed and drained, and the [`checker`] holds what was seen to what must always hold. Before that is
 //! believed, the checker is shown the same run with one message dropped, repeated, swapped or misrouted, and with the repeats

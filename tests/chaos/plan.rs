@@ -10,6 +10,11 @@ use std::time::Duration;
 const ROUND: Duration = Duration::from_mins(1);
 /// The longest time for which an instance is stopped, in a run that is long enough.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// For how long the whole stream is throttled in every so manieth round; in the others for a tenth of them.
+const LONG_DROUGHT: Duration = Duration::from_secs(30);
+const ROUNDS_TO_A_LONG_DROUGHT: u32 = 4;
+/// Before it, for nothing that is put meanwhile would be struck by anything else, and there are windows of so long.
+const BEFORE_A_DROUGHT: Duration = Duration::from_secs(3);
 
 /// Faults of the embedded service that are asked for at run time: name, and the rule without its name and seed.
 ///
@@ -111,6 +116,8 @@ pub(crate) enum Kind {
     KillAll,
     /// Many messages at the same time, in no order.
     Burst,
+    /// Nothing can be put into the stream for a while: publishers are refused.
+    Drought,
 }
 
 impl Kind {
@@ -124,6 +131,7 @@ impl Kind {
             Self::Pause,
             Self::KillAll,
             Self::Burst,
+            Self::Drought,
         ];
         (0..faults).map(Self::Fault).chain(others).collect()
     }
@@ -133,7 +141,7 @@ impl Kind {
         match self {
             Self::Split | Self::Merge | Self::Kill | Self::Burst => 3,
             Self::Pause => 2,
-            Self::Fault(_) | Self::KillAll => 1,
+            Self::Fault(_) | Self::KillAll | Self::Drought => 1,
         }
     }
 }
@@ -148,6 +156,7 @@ impl fmt::Display for Kind {
             Self::Pause => "SIGSTOP",
             Self::KillAll => "all killed",
             Self::Burst => "burst",
+            Self::Drought => "whole stream throttled",
         })
     }
 }
@@ -158,7 +167,7 @@ pub(crate) struct Step {
     /// Since the start.
     pub(crate) at: Duration,
     pub(crate) kind: Kind,
-    /// How long an instance stays stopped, or dead.
+    /// How long an instance stays stopped, or dead, or the stream throttled.
     pub(crate) length: Duration,
     /// What it draws from if it has more to choose.
     pub(crate) seed: u64,
@@ -176,11 +185,20 @@ pub(crate) fn plan(seed: u64, length: Duration, tls: bool) -> Vec<Step> {
     for round in 0..rounds {
         let mut deck: Vec<Kind> = Kind::all(tls)
             .into_iter()
+            .filter(|kind| *kind != Kind::Drought)
             .flat_map(|kind| std::iter::repeat_n(kind, kind.per_round()))
             .collect();
         rng.shuffle(&mut deck);
         let count = u32::try_from(deck.len()).unwrap_or(u32::MAX);
-        let gap = each / (count + 1);
+        // It comes last, alone.
+        let drought = if (round + 1) % ROUNDS_TO_A_LONG_DROUGHT == 0 {
+            LONG_DROUGHT
+        } else {
+            each / 10
+        };
+        let alone = drought + BEFORE_A_DROUGHT.min(each / 10);
+        let busy = each.saturating_sub(alone);
+        let gap = busy / (count + 1);
         for (nth, kind) in (0..).zip(deck) {
             let longest = match kind {
                 Kind::Pause => longer_pauses,
@@ -193,6 +211,12 @@ pub(crate) fn plan(seed: u64, length: Duration, tls: bool) -> Vec<Step> {
                 seed: rng.u64(..),
             });
         }
+        steps.push(Step {
+            at: (each * (round + 1)).saturating_sub(drought),
+            kind: Kind::Drought,
+            length: drought,
+            seed: rng.u64(..),
+        });
     }
     steps
 }

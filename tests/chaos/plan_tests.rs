@@ -31,6 +31,27 @@ fn every_kind_occurs_however_short_the_run_and_within_it() {
 }
 
 #[test]
+fn the_whole_stream_is_throttled_alone_and_for_half_a_minute_in_a_long_run() {
+    let steps = plan(1, Duration::from_mins(5), false);
+    let droughts: Vec<&Step> = steps
+        .iter()
+        .filter(|step| step.kind == Kind::Drought)
+        .collect();
+    assert_eq!(droughts.len(), 5);
+    assert!(
+        droughts
+            .iter()
+            .any(|step| step.length == Duration::from_secs(30))
+    );
+    for drought in droughts {
+        let before = drought.at.saturating_sub(Duration::from_secs(3));
+        let during = before..drought.at + drought.length;
+        let others = steps.iter().filter(|step| step.kind != Kind::Drought);
+        assert_eq!(others.filter(|step| during.contains(&step.at)).count(), 0);
+    }
+}
+
+#[test]
 fn an_instance_is_stopped_for_up_to_half_a_minute_and_shorter_in_a_short_run() {
     let pauses = |seconds| {
         let steps = plan(1, Duration::from_secs(seconds), false);

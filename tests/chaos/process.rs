@@ -172,6 +172,8 @@ pub(crate) fn free_address() -> io::Result<SocketAddr> {
 pub(crate) struct Holding {
     pub(crate) descriptors: usize,
     pub(crate) threads: usize,
+    /// Of its runtime, as it tells; not by `/proc`.
+    pub(crate) tasks: usize,
     pub(crate) resident: usize,
 }
 
@@ -185,6 +187,7 @@ impl Holding {
         Some(Self {
             descriptors: std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
             threads: field("Threads:")?,
+            tasks: 0,
             resident: field("VmRSS:")? * 1_024,
         })
     }

@@ -103,9 +103,10 @@ impl Findings {
             println!("  {kind:30} {planned:8} {:9}", self.report.occurred(*kind));
         }
         println!(
-            "posts: {} accepted, {} refused, {} unanswered, {} broken; {} sent again",
+            "posts: {} accepted, {} refused with Retry-After ({} of them while the whole stream was throttled), {} unanswered, {} broken; {} sent again",
             tally.accepted.get(),
             tally.refused.get(),
+            tally.refused_in_droughts.get(),
             tally.unanswered.get(),
             tally.broken.get(),
             tally.again.get()
@@ -148,9 +149,11 @@ impl Findings {
         );
         for (nth, (before, after)) in self.report.holdings.iter().enumerate() {
             println!(
-                "process {nth}: descriptors {} → {}, threads {} → {}, memory {} → {} MiB",
+                "process {nth}: descriptors {} → {}, tasks {} → {}, threads {} → {}, memory {} → {} MiB",
                 before.descriptors,
                 after.descriptors,
+                before.tasks,
+                after.tasks,
                 before.threads,
                 after.threads,
                 before.resident >> 20,

@@ -205,6 +205,9 @@ async fn start(args: &Args, logs: &Path) -> Result<(Vec<Instance>, Stream), Stri
         &window,
         "--workers",
         "2",
+        // Shorter than publishers wait, so that they see what they are told.
+        "--publish-timeout",
+        "2s",
     ];
     let holder = address.to_string();
     let port = kinesis.to_string();

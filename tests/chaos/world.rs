@@ -55,8 +55,12 @@ pub(crate) struct Count(AtomicU64);
 
 impl Count {
     pub(crate) fn add(&self) {
+        self.add_many(1);
+    }
+
+    pub(crate) fn add_many(&self, count: u64) {
         // Relaxed: nothing is published through it.
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -69,6 +73,8 @@ tally! {
     accepted,
     /// POSTs answered with 503 or 429.
     refused,
+    /// Of those, while the whole stream was throttled.
+    refused_in_droughts,
     /// POSTs without an answer in time.
     unanswered,
     /// POSTs whose connection failed.
