@@ -5,8 +5,12 @@ use std::process::{Output, Stdio};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::json;
 
-use super::harness::{Launch, PlainViewer, Server, Shown, Viewer, kinesis_local, python, within};
+use super::harness::{
+    Launch, PlainViewer, Server, Shown, Viewer, call_kinesis, eventually, kinesis_local, python,
+    within,
+};
 
 /// Runs a script of this folder to its end and gives what it printed.
 async fn script(name: &'static str, arguments: Vec<String>) -> String {
@@ -233,4 +237,42 @@ async fn an_instance_reads_back_what_was_on_kinesis_local_before_it_started() {
     let second = Launch::on_kinesis_at(address).start().await;
     let mut viewer = PlainViewer::join(&second, "room=den").await;
     assert_eq!(viewer.take(5).await, ["0", "1", "2", "3", "4"]);
+}
+
+#[tokio::test]
+async fn children_that_kinesis_local_announces_to_nobody_are_found_by_listing() {
+    // By polling: to who subscribes it does not even say that a shard has come to its end.
+    let (_kinesis, address) = kinesis_local(1, &[]).await;
+    let launch = Launch::on_kinesis_at(address).args(&["--consumer", "polling"]);
+    let server = launch.start().await;
+    let rooms = ["alpha", "beta", "gamma", "delta"];
+    let mut viewers = Vec::new();
+    for room in rooms {
+        viewers.push(Viewer::join(&server, &format!("room={room}&history=0")).await);
+        server.say(room, "before").await;
+    }
+    let split = json!({
+        "StreamName": "messages",
+        "ShardToSplit": "shardId-000000000000",
+        "NewStartingHashKey": (1_u128 << 127).to_string(),
+    });
+    call_kinesis(address, "SplitShard", &split).await;
+    for number in 0..5 {
+        for room in rooms {
+            server.say(room, &number.to_string()).await;
+        }
+    }
+    for (viewer, room) in viewers.iter_mut().zip(rooms) {
+        let shown = viewer.take(6).await;
+        let shown: Vec<_> = shown.into_iter().map(|shown| shown.text).collect();
+        assert_eq!(shown, ["before", "0", "1", "2", "3", "4"], "{room}");
+    }
+    // Of three shards one is read to its end.
+    eventually("both children are read", || async {
+        let metrics = server.metrics().await;
+        let mut lines = metrics.lines();
+        lines.any(|line| line == "chat_room_consumer_shards 2")
+    })
+    .await;
+    server.stop().await;
 }

@@ -239,6 +239,11 @@ impl Server {
         receipts
     }
 
+    /// What it wrote to stderr so far.
+    pub(crate) fn log(&self) -> String {
+        joined(&self.stderr)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         rustix::process::kill_process(self.pid(), signal).expect("a signal to the child");
     }

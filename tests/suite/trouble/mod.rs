@@ -1,5 +1,9 @@
 //! Instances of the program on a stream that goes wrong as the test says.
 
+mod names;
+mod orphans;
+mod pressure;
+mod refused;
 mod starting;
 
 use reqwest::StatusCode;
@@ -35,6 +39,24 @@ impl Holder {
         let status = answer.status();
         let text = answer.text().await.expect("the text of /faults");
         assert_eq!(status, StatusCode::OK, "{rules}: {text}");
+    }
+
+    /// Takes all rules away.
+    async fn clear(&self) {
+        let answer = self.server.client().delete(self.url()).send().await;
+        let answer = answer.expect("an answer from /faults");
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+
+    /// How often a fault did occur.
+    async fn count(&self, fault: &str) -> u64 {
+        let answer = self.server.client().get(self.url()).send().await;
+        let standing: Value = answer
+            .expect("an answer from /faults")
+            .json()
+            .await
+            .expect("JSON");
+        standing["counts"][fault].as_u64().unwrap_or_default()
     }
 
     fn url(&self) -> String {
