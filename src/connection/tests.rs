@@ -165,6 +165,28 @@ fn i1_whoever_could_not_resume_is_sent_away_to_come_again() {
 }
 
 #[test]
+fn i1_a_position_that_reading_is_on_its_way_to_is_not_given_up() {
+    run(async {
+        let stage = Stage::unread(log::Config::default(), quiet());
+        let after = Position {
+            sequence: 9.into(),
+            index: 0,
+        };
+        stage.shard.advance(3.into(), 60_000);
+        let mut early = stage.join(Encoding::V1, Some(after)).await;
+        let (first, code) = frame(&mut early).await;
+        assert_eq!((first, &code[..]), (0x88, &4001_u16.to_be_bytes()[..]));
+        stage.shard.advance(9.into(), 0);
+        let mut later = stage.join(Encoding::V1, Some(after)).await;
+        let joined = text(&mut later).await;
+        assert!(
+            joined.contains(r#""position":"9.0","recovered":true"#),
+            "{joined}"
+        );
+    });
+}
+
+#[test]
 fn nobody_is_told_the_position_that_another_came_with() {
     run(async {
         let stage = Stage::unread(log::Config::default(), quiet());

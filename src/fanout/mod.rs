@@ -85,7 +85,7 @@ pub struct JoinRequest {
     pub after: Option<Box<str>>,
 }
 
-/// The code that says: nothing was read here yet, reconnect.
+/// The code that says: this was not read here yet, reconnect.
 const CLOSE_NOT_READ: u16 = 4001;
 
 /// How long a viewer has to answer a close frame.
@@ -244,8 +244,9 @@ impl Worker {
     /// dropped when it is gone.
     ///
     /// Waits, for at most some 5 s, only if the viewer wants to resume from a position that was
-    /// not read here yet, or is to be told one and its room was not read to its tip yet. Where
-    /// nothing at all was read meanwhile, it is sent away with 4001: another instance knows more.
+    /// not read here yet, or is to be told one and its room was not read to its tip yet. If reading
+    /// is still on its way to where it wants to resume, or nothing at all was read that it could
+    /// be told, it is sent away with 4001: another instance knows more, or this one later.
     ///
     /// # Errors
     /// [`Crowded`] if there is no place for its room.
@@ -260,7 +261,7 @@ impl Worker {
         let history = request.history.unwrap_or(usize::MAX);
         let history = history.min(self.log.config().history);
         let start = match &request.after {
-            Some(after) => Some(self.find_start(&local, after, history).await),
+            Some(after) => self.find_start(&local, after, history).await,
             None => {
                 self.newcomers_start(&local, request.encoding, history)
                     .await
@@ -289,14 +290,17 @@ impl Worker {
         Ok(viewer)
     }
 
-    async fn find_start(&self, local: &LocalRoom, after: &str, history: usize) -> Start {
+    /// Where a viewer begins that wants to resume; `None` if reading is on its way to there, and
+    /// not there in time.
+    async fn find_start(&self, local: &LocalRoom, after: &str, history: usize) -> Option<Start> {
         let log = &self.log;
         loop {
             match log.start(&local.log, &local.cursor(), after, history) {
-                Begin::At(start) => return start,
+                Begin::At(start) => return Some(start),
                 Begin::Ahead(wait) => {
                     if !log.wait(&wait).await {
-                        return log.start_in_vain(&local.log, &local.cursor(), after, history);
+                        let start = log.start_in_vain(&local.log, &local.cursor(), after, history);
+                        return (!log.is_catching_up(&local.log)).then_some(start);
                     }
                 }
                 // The sweep that moves the cursor is due.

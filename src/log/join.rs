@@ -103,6 +103,13 @@ impl Log {
         self.lineage(room.room().hash_key()).is_read()
     }
 
+    /// Whether something of the room was read, and its tip never reached: whatever stands ahead of
+    /// that is no stranger's, but yet to be read.
+    pub fn is_catching_up(&self, room: &RoomLog) -> bool {
+        let lineage = self.lineage(room.room().hash_key());
+        lineage.is_read() && !lineage.was_at_tip()
+    }
+
     fn not_recovered(
         &self,
         outcome: &'static str,
