@@ -8,114 +8,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::batch::{self, Record};
-use super::lane::{Flight, Held, Lane, Pause};
+use super::batch;
+use super::judge::Judge;
+use super::lane::{Flight, Held, Lane};
 use super::map::ShardMap;
 use super::queue::{Queue, Waiting};
-use crate::kinesis::{PutOutcome, Shard, ShardId};
-use crate::message::{HashKey, Position, Room};
+use super::refresh::Refresh;
+use crate::kinesis::{PutOutcome, Shard};
+use crate::message::{HashKey, Room};
 
+pub use super::call::{Again, Answer, Call, CallId, Done, Limits, Settled};
 pub use super::map::BadMap;
 
-/// How often a message may land in a shard that is not its room's. A split or merge costs one or
-/// two; a stream that ignores partition keys (AUTO) would cost them for ever.
-const MAX_MISROUTES: u8 = 8;
 /// How old a list of shards may get when nothing hints at a change.
 const MAP_AGE: Duration = Duration::from_mins(1);
-
-/// How records and calls are filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Up to which size, in bytes with the partition key, messages are added to a record. One
-    /// message alone may be larger.
-    pub record_target: usize,
-    /// The most records of a call.
-    pub call_records: usize,
-    /// The most bytes of a call, with the partition keys; one record alone may be larger.
-    pub call_bytes: usize,
-}
-
-impl Default for Limits {
-    /// 100,000 bytes, which are four provisioned PUT units of 25 KB whichever KB is meant; 500
-    /// records, the service's limit; 1 MiB, which is about what a shard takes in a second.
-    fn default() -> Self {
-        Self {
-            record_target: 100_000,
-            call_records: 500,
-            call_bytes: 1 << 20,
-        }
-    }
-}
-
-/// A call's number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallId(u64);
-
-/// A `PutRecords` call to make.
-#[derive(Debug)]
-pub struct Call {
-    /// Its number, to be given back with the answer.
-    pub id: CallId,
-    /// The shard that it is meant for.
-    pub shard: ShardId,
-    /// Its records.
-    pub records: Vec<Record>,
-    /// Their size, partition keys included.
-    pub bytes: usize,
-}
-
-/// What came of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// An outcome for each record.
-    Records(Vec<PutOutcome>),
-    /// No good answer; any of it may have been stored. It is put again.
-    Lost,
-    /// Refused, and putting it again would not help.
-    Refused,
-}
-
-/// A message whose way has ended.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Done<T> {
-    /// What was given along with it.
-    pub tag: T,
-    /// Its room.
-    pub room: Room,
-    /// Where it stands, or nothing if it was given up.
-    pub position: Option<Position>,
-}
-
-/// How many messages have to be put again, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Again {
-    /// The shard's rate was exceeded.
-    pub throttled: usize,
-    /// The service failed on their record.
-    pub failed: usize,
-    /// The call got no answer.
-    pub lost: usize,
-    /// Their record landed where one of its rooms does not belong.
-    pub misrouted: usize,
-}
-
-/// What an answer, or a list of shards, has settled.
-#[derive(Debug)]
-pub struct Settled<T> {
-    /// The messages whose way has ended.
-    pub done: Vec<Done<T>>,
-    /// Those that are put again.
-    pub again: Again,
-}
-
-impl<T> Settled<T> {
-    fn nothing() -> Self {
-        Self {
-            done: Vec::new(),
-            again: Again::default(),
-        }
-    }
-}
 
 /// All lanes of a stream.
 #[derive(Debug)]
@@ -136,35 +42,6 @@ pub struct Lanes<T> {
     refresh: Refresh,
 }
 
-/// When to ask for the list of shards.
-#[derive(Debug)]
-struct Refresh {
-    /// How many lists have been asked for: the number of the latest.
-    asked: u64,
-    running: bool,
-    wanted: bool,
-    pause: Pause,
-    /// When the list counts as old; `None` before the first.
-    old_at: Option<Instant>,
-}
-
-impl Refresh {
-    /// Wants a list, and returns the number of the one that will do: asked for from now on.
-    fn want(&mut self) -> u64 {
-        self.wanted = true;
-        self.asked + 1
-    }
-
-    /// When the next list is to be asked for; `None`: at once.
-    fn due(&self) -> Option<Instant> {
-        if self.wanted {
-            self.pause.until
-        } else {
-            self.old_at
-        }
-    }
-}
-
 impl<T> Lanes<T> {
     /// Without shards yet. The seed is for the jitter of the pauses.
     pub fn new(limits: Limits, seed: u64) -> Self {
@@ -177,13 +54,7 @@ impl<T> Lanes<T> {
             early: Queue::new(),
             next_order: 0,
             next_call: 0,
-            refresh: Refresh {
-                asked: 0,
-                running: false,
-                wanted: true,
-                pause: Pause::default(),
-                old_at: None,
-            },
+            refresh: Refresh::new(),
         }
     }
 
@@ -426,73 +297,4 @@ impl<T> Lanes<T> {
 /// The open shards cover the hash space, so there is an owner as soon as there are any.
 fn owner_index<T>(open: &[Lane<T>], hash: HashKey) -> usize {
     open.partition_point(|lane| lane.range.end < hash)
-}
-
-/// What it takes to understand an answer.
-struct Judge<'a> {
-    map: &'a ShardMap,
-    refresh: &'a mut Refresh,
-    rng: &'a mut fastrand::Rng,
-    now: Instant,
-}
-
-impl Judge<'_> {
-    /// Settles a lane's flight. A record is stored only if every room in it belongs to the shard
-    /// that has it: a KCL reader drops the whole record otherwise, and ours the rooms that do not.
-    fn judge<T>(self, lane: &mut Lane<T>, outcomes: Vec<PutOutcome>, settled: &mut Settled<T>) {
-        let Some(flight) = lane.flight.take() else {
-            return;
-        };
-        let mut outcomes = outcomes.into_iter();
-        let mut back = Vec::new();
-        let mut stored = false;
-        for mut messages in flight.messages {
-            let count = messages.len();
-            match outcomes.next() {
-                Some(PutOutcome::Stored { shard, sequence }) => {
-                    if shard != lane.shard {
-                        lane.awaits_map = Some(self.refresh.want());
-                    }
-                    let range = self.map.range(&shard);
-                    let belongs = |message: &Waiting<T>| {
-                        range.is_some_and(|range| range.contains(message.room.hash_key()))
-                    };
-                    if messages.iter().all(belongs) {
-                        stored = true;
-                        settled
-                            .done
-                            .extend((0..).zip(messages).map(|(index, message)| Done {
-                                tag: message.tag,
-                                room: message.room,
-                                position: Some(Position { sequence, index }),
-                            }));
-                        continue;
-                    }
-                    settled.again.misrouted += count;
-                    for message in &mut messages {
-                        message.misroutes += 1;
-                    }
-                    // All messages of a record have been misrouted equally often or less.
-                    let given_up =
-                        messages.extract_if(.., |message| message.misroutes >= MAX_MISROUTES);
-                    settled.done.extend(given_up.map(|message| Done {
-                        tag: message.tag,
-                        room: message.room,
-                        position: None,
-                    }));
-                }
-                Some(PutOutcome::Throttled) => settled.again.throttled += count,
-                Some(PutOutcome::Failed { .. }) | None => settled.again.failed += count,
-            }
-            back.append(&mut messages);
-        }
-        if back.is_empty() {
-            lane.pause.succeeded();
-        } else if stored {
-            lane.pause.partly_failed(self.now, self.rng);
-        } else {
-            lane.pause.failed(self.now, self.rng);
-        }
-        lane.queue.put_back(back);
-    }
 }

@@ -27,12 +27,15 @@
 //! - I6: no wait without a limit.
 
 mod batch;
+mod call;
 mod dispatcher;
+mod judge;
 mod lane;
 mod map;
 mod metrics;
 mod publisher;
 mod queue;
+mod refresh;
 
 pub mod lanes;
 
