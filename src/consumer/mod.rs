@@ -7,7 +7,7 @@
 //! # How
 //! Pure cores decide, thin shells do. `registration` has this instance's registered consumer
 //! (`enrolment` asks the service about it, `news` tells the others);
-//! `lineage` knows which shards there are and which may be read; a `shard` machine says when
+//! `lineage` knows which shards there are and which may be read, `schedule` when to list them; a `shard` machine says when
 //! to subscribe, to listen and to wait, and `reader` does it; `process` takes each event
 //! through `decode` and `repeats` to the log. A `supervisor` task owns all of them.
 //! Where no consumer can be registered, `poll` paces `GetRecords` behind the same processing.
@@ -48,6 +48,7 @@ mod reaper;
 mod registration;
 mod repeats;
 mod requirements;
+mod schedule;
 mod shard;
 mod supervisor;
 #[cfg(test)]

@@ -10,7 +10,6 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
-use super::backoff::{backoff, jitter};
 use super::config::Beginning;
 use super::cursor::Cursor;
 use super::lineage::{Discovery, Lineage};
@@ -23,6 +22,7 @@ use super::readiness::{self, Progress, Readiness, ShardState, ShardStatus};
 use super::reaper::{Heard, Reaper};
 use super::registration::Registrar;
 use super::repeats::Window;
+use super::schedule::Schedule;
 use super::shard::Reader;
 use super::{Config, Facts};
 use crate::kinesis::{Error, Kinesis, Shard, ShardId, StartingPosition};
@@ -31,10 +31,6 @@ use crate::telemetry::names;
 
 /// How often readiness is looked at if nothing calls for it.
 const TICK: Duration = Duration::from_millis(500);
-const FIRST_LISTING_BACKOFF: Duration = Duration::from_millis(50);
-const LAST_LISTING_BACKOFF: Duration = Duration::from_secs(30);
-/// The longest wait for a listing that is known to bring something.
-const LAST_SOON: Duration = Duration::from_secs(2);
 
 /// What one of the tasks has come to.
 #[derive(Debug)]
@@ -75,12 +71,7 @@ pub(super) struct Supervisor {
     /// Why the shards could not be listed.
     listing_problem: Option<String>,
     readiness: watch::Sender<Readiness>,
-    is_listing: bool,
-    list_at: TokioInstant,
-    /// When a listing last came; before the first, when we began.
-    listed_at: Instant,
-    /// Listings in a row that failed, or lacked what was known to be missing.
-    listings_in_vain: u32,
+    listings: Schedule,
     rng: fastrand::Rng,
 }
 
@@ -102,6 +93,8 @@ impl Supervisor {
         };
         let instance = news.facts.borrow().instance;
         let orphans = Orphans::new(instance, config.orphan_silence);
+        let mut rng = fastrand::Rng::new();
+        let listings = Schedule::new(config.list_interval, rng.fork(), now());
         let supervisor = Self {
             kinesis,
             heard: Arc::new(Heard::new(orphans)),
@@ -117,11 +110,8 @@ impl Supervisor {
             problem: news.problem,
             listing_problem: None,
             readiness,
-            is_listing: false,
-            list_at: TokioInstant::now(),
-            listed_at: now(),
-            listings_in_vain: 0,
-            rng: fastrand::Rng::new(),
+            listings,
+            rng,
         };
         (supervisor, for_registrar, readiness_news)
     }
@@ -165,7 +155,7 @@ impl Supervisor {
         loop {
             tokio::select! {
                 Some(done) = self.tasks.join_next_with_id() => self.done(done),
-                () = sleep_until(self.list_at), if !self.is_listing => self.list(),
+                () = at(self.listings.next()) => self.list(),
                 () = changed.notified() => self.look(),
                 _ = ticks.tick() => {}
             }
@@ -174,7 +164,7 @@ impl Supervisor {
     }
 
     fn list(&mut self) {
-        self.is_listing = true;
+        self.listings.begins();
         self.lineage.listing_begins();
         let kinesis = self.kinesis.clone();
         self.tasks
@@ -194,52 +184,27 @@ impl Supervisor {
                     self.read(&shard, Window::default(), true);
                 }
                 Some(_) => {}
-                None => self.is_listing = false,
+                None => self.listings.is_dropped(),
             },
         }
     }
 
     fn listed(&mut self, listed: Result<Vec<Shard>, Error>) {
-        self.is_listing = false;
         match listed {
             Ok(listing) => {
                 self.listing_problem = None;
-                self.listed_at = now();
                 let discovery = self.lineage.discover(&listing);
                 self.take(discovery);
-                if self.lineage.wants_listing() {
-                    self.list_soon();
-                } else {
-                    self.listings_in_vain = 0;
-                    let most = self.config.list_interval;
-                    self.list_at = TokioInstant::now() + jitter(most * 3 / 4, most, &mut self.rng);
-                }
+                self.listings.came(!self.lineage.wants_listing(), now());
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot list the shards, trying again");
                 let kind = error.kind().as_str();
                 counter!(names::CONSUMER_ERRORS, "kind" => kind).increment(1);
                 self.listing_problem = Some(error.outline());
-                self.listings_in_vain = self.listings_in_vain.saturating_add(1);
-                let wait = backoff(
-                    FIRST_LISTING_BACKOFF * 10,
-                    LAST_LISTING_BACKOFF,
-                    self.listings_in_vain,
-                    &mut self.rng,
-                );
-                self.list_at = TokioInstant::now() + wait;
+                self.listings.failed(now());
             }
         }
-    }
-
-    /// At once the first time, then less and less soon.
-    fn list_soon(&mut self) {
-        let wait = match self.listings_in_vain {
-            0 => Duration::ZERO,
-            attempt => backoff(FIRST_LISTING_BACKOFF, LAST_SOON, attempt, &mut self.rng),
-        };
-        self.listings_in_vain = self.listings_in_vain.saturating_add(1);
-        self.list_at = TokioInstant::now() + wait;
     }
 
     fn take(&mut self, discovery: Discovery) {
@@ -311,8 +276,7 @@ impl Supervisor {
             }
         }
         if self.lineage.wants_listing() {
-            self.listings_in_vain = 0;
-            self.list_soon();
+            self.listings.wanted(now());
         }
         self.start();
     }
@@ -402,8 +366,7 @@ impl Supervisor {
             |entry: &Entry| entry.task.is_some() && entry.progress.get().state == MISSING;
         if self.entries.values().any(is_missing) {
             // Is the shard gone? Only a listing tells.
-            let soon = TokioInstant::now() + LAST_SOON;
-            self.list_at = self.list_at.min(soon);
+            self.listings.wanted_soon(now());
         }
     }
 
@@ -418,7 +381,7 @@ impl Supervisor {
         let timeout = self.config.ready_timeout;
         // A shard that is not known yet counts, too, unless listing makes no progress either.
         let all_known = !states.is_empty() && !self.lineage.wants_listing();
-        let settled = (all_known || now.saturating_duration_since(self.listed_at) >= timeout)
+        let settled = (all_known || now.saturating_duration_since(self.listings.last()) >= timeout)
             && readiness::all_settled(states.iter().map(|(_, state)| state), timeout, now);
         let statuses: Vec<_> = states
             .into_iter()
@@ -444,6 +407,13 @@ impl Supervisor {
             *readiness = next;
             changed
         });
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 
