@@ -222,6 +222,8 @@ async fn start(args: &Args, logs: &Path) -> Result<(Vec<Instance>, Stream), Stri
         &stream_memory,
     ]);
     given.extend(["--embedded-faults", &rules]);
+    // The rates of AWS: of records into a shard and out of it, and of calls.
+    given.extend(["--embedded-limits", "aws"]);
     let certificates = args.tls.then(|| Certificates::make(logs));
     let certificates = certificates.transpose().map_err(text)?;
     let files = certificates.as_ref().map(|made| {

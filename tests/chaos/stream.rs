@@ -9,6 +9,7 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::error::{DisplayErrorContext, SdkError};
+use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_kinesis::types::{Shard, ShardIteratorType};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use chat_room::kinesis::{Record, kpl};
 use chat_room::message::{HashKey, Room, Timestamp};
 use serde::Deserialize;
+use tokio::time::sleep;
 
 use crate::checker::Key;
 use crate::text;
@@ -25,6 +27,8 @@ use crate::wire;
 pub(crate) const NAME: &str = "messages";
 /// How long a call may take.
 const CALL: Duration = Duration::from_secs(10);
+/// How often a page is asked for at most.
+const THROTTLED: usize = 120;
 /// Pages of records read at most: a stream that never comes to its end.
 const PAGES: usize = 100_000;
 
@@ -234,6 +238,29 @@ impl Stream {
         Ok(content)
     }
 
+    /// One page of records. Who polls a shard shares its rate with us, and after a large page there is none for seconds.
+    async fn page(&self, iterator: &str) -> Result<GetRecordsOutput, Failed> {
+        for _ in 0..THROTTLED {
+            match self
+                .client
+                .get_records()
+                .shard_iterator(iterator)
+                .send()
+                .await
+            {
+                Err(error)
+                    if error.as_service_error().is_some_and(
+                        GetRecordsError::is_provisioned_throughput_exceeded_exception,
+                    ) =>
+                {
+                    sleep(Duration::from_millis(500)).await;
+                }
+                answer => return answer.map_err(failed),
+            }
+        }
+        Err("the stream cannot be read: throttled for too long".to_owned())
+    }
+
     async fn records(&self, shard: &str) -> Result<Vec<Record>, Failed> {
         let call = self.client.get_shard_iterator().stream_name(NAME);
         let call = call
@@ -243,13 +270,7 @@ impl Stream {
         let mut records = Vec::new();
         for _ in 0..PAGES {
             let Some(iterator) = next.take() else { break };
-            let page = self
-                .client
-                .get_records()
-                .shard_iterator(iterator)
-                .send()
-                .await
-                .map_err(failed)?;
+            let page = self.page(&iterator).await?;
             let is_at_tip = page.millis_behind_latest.unwrap_or(0) == 0;
             next = page.next_shard_iterator.filter(|_| !is_at_tip);
             for record in page.records {
