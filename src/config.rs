@@ -108,6 +108,7 @@ pub struct Settings {
     pub embedded_listen: Option<SocketAddr>,
     pub embedded_shards: usize,
     pub embedded_memory: usize,
+    pub embedded_creating_time: Duration,
     pub embedded_limits: embedded::Limits,
     pub embedded_consumers: usize,
     pub embedded_tls_cert: Option<PathBuf>,
@@ -206,6 +207,8 @@ impl Settings {
                 .flatten(),
             embedded_shards: layers.required("embedded-shards", value::count(1..=500))?,
             embedded_memory: layers.required("embedded-memory", value::size(MIB..=1 << 42))?,
+            embedded_creating_time: layers
+                .required("embedded-creating-time", value::duration(seconds(0, 3_600)))?,
             embedded_limits: layers.required("embedded-limits", value::limits)?,
             embedded_consumers: layers.required("embedded-consumers", value::count(1..=1_000))?,
             embedded_tls_cert: layers
@@ -239,6 +242,7 @@ impl Settings {
                     "embedded-listen",
                     "embedded-shards",
                     "embedded-memory",
+                    "embedded-creating-time",
                     "embedded-limits",
                     "embedded-consumers",
                     "embedded-tls-cert",

@@ -140,6 +140,7 @@ async fn maintain(log: Arc<Log>) {
 fn embed(settings: &Settings) -> Result<(Endpoint, Option<embedded::Listener>), Error> {
     let service = embedded::Service::new(embedded::Config {
         memory: settings.embedded_memory,
+        creating_time: settings.embedded_creating_time,
         limits: settings.embedded_limits,
         consumers_per_stream: settings.embedded_consumers,
         faults_endpoint: settings.embedded_faults.is_some(),

@@ -245,6 +245,12 @@ pub const SETTINGS: &[Setting] = &[
         "memory for the embedded stream's records; above it the oldest go",
     ),
     row(
+        "embedded-creating-time",
+        "DURATION",
+        Value("0s"),
+        "how long streams and consumers of the embedded Kinesis stay in CREATING, UPDATING and DELETING",
+    ),
+    row(
         "embedded-limits",
         "LIMITS",
         Value("off"),

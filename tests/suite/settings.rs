@@ -41,6 +41,7 @@ async fn help_shows_every_flag() {
         "--allowed-origins",
         "--embedded-listen",
         "--embedded-shards",
+        "--embedded-creating-time",
         "--embedded-limits",
         "--embedded-consumers",
         "--drain",

@@ -34,11 +34,7 @@ impl ConsumerShape {
         Self {
             consumer_name: consumer.name.to_string(),
             consumer_arn: consumer.arn.to_string(),
-            consumer_status: if consumer.is_active(now) {
-                "ACTIVE"
-            } else {
-                "CREATING"
-            },
+            consumer_status: consumer.status(now),
             consumer_creation_timestamp: Timestamp(consumer.created),
         }
     }

@@ -21,6 +21,8 @@ pub(crate) struct Consumer {
     pub(super) second: u64,
     /// Steady time from which on it can subscribe.
     pub(super) active_at: u64,
+    /// Steady time at which it is gone, once it was deregistered.
+    pub(super) gone_at: Option<u64>,
     /// The latest successful subscription to each shard, by the shard's number.
     pub(super) leases: HashMap<u32, Lease>,
     /// How often it subscribes to each shard, where that is limited.
@@ -36,8 +38,23 @@ pub(super) struct Lease {
 }
 
 impl Consumer {
-    /// Whether it can subscribe, or is still in CREATING.
-    pub(crate) fn is_active(&self, now: Now) -> bool {
-        now.steady >= self.active_at
+    /// Its state, as the service model names it.
+    pub(crate) fn status(&self, now: Now) -> &'static str {
+        if self.gone_at.is_some() {
+            "DELETING"
+        } else if now.steady < self.active_at {
+            "CREATING"
+        } else {
+            "ACTIVE"
+        }
+    }
+
+    /// Whether it can subscribe.
+    pub(super) fn is_active(&self, now: Now) -> bool {
+        self.gone_at.is_none() && !self.is_creating(now)
+    }
+
+    pub(super) fn is_creating(&self, now: Now) -> bool {
+        self.gone_at.is_none() && now.steady < self.active_at
     }
 }

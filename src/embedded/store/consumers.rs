@@ -51,7 +51,7 @@ impl Store {
         let creating = stream
             .consumers
             .values()
-            .filter(|consumer| !consumer.is_active(now))
+            .filter(|consumer| consumer.is_creating(now))
             .count();
         if stream.consumers.len() >= limit || creating >= CREATING_AT_ONCE {
             return Err(Error::limit_exceeded(format!(
@@ -71,29 +71,35 @@ impl Store {
             tags,
             second,
             active_at: now.steady.saturating_add(creating_time),
+            gone_at: None,
             leases: HashMap::new(),
             subscribing: HashMap::new(),
         };
         Ok(stream.consumers.entry(name).or_insert(consumer))
     }
 
-    /// Deregisters a consumer. Its subscriptions end at once.
+    /// Deregisters a consumer. Its subscriptions end at once; it is DELETING first.
     pub(crate) fn deregister_consumer(
         &mut self,
         stream: &str,
         name: &str,
         now: Now,
     ) -> Result<(), Error> {
-        let stream = self.stream_mut(stream, now)?;
-        let consumer = stream
-            .consumers
-            .remove(name)
+        let creating_time = millis(self.config.creating_time);
+        self.settle(stream, now);
+        // Not through `stream_mut`: the subscriptions are ended beside the stream.
+        let consumer = self
+            .streams
+            .get_mut(stream)
+            .and_then(|stream| stream.consumers.get_mut(name))
+            .filter(|consumer| consumer.gone_at.is_none())
             .ok_or_else(|| no_consumer(name))?;
-        stream.deregistered_second = stream.deregistered_second.max(Some(consumer.second));
+        consumer.gone_at = Some(now.steady.saturating_add(creating_time));
         let gone = Error::not_found(format!("Consumer {} was deregistered.", consumer.arn));
-        for lease in consumer.leases.values() {
+        for (_, lease) in consumer.leases.drain() {
             self.subscriptions.end(lease.id, gone.clone());
         }
+        self.settle(stream, now);
         Ok(())
     }
 

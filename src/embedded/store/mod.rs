@@ -43,6 +43,9 @@ use self::subscription::{Lifetimes, Subscriptions};
 use super::clock::{Now, millis};
 use super::{Config, Error, Limits};
 
+/// Streams that may be in CREATING at once, where that is limited.
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html>
+const CREATING_AT_ONCE: usize = 5;
 /// Shards of one stream, closed ones included, that have not been forgotten yet.
 const SHARDS_PER_STREAM: usize = 10_000;
 /// How often a stream looks for what retention has passed, in milliseconds.
@@ -175,6 +178,16 @@ impl Store {
                 "Stream {name} under account {account} already exists."
             )));
         }
+        if self.is_limited() {
+            let streams = self.streams(now);
+            let creating = streams.filter(|stream| stream.status == Status::Creating);
+            if creating.count() >= CREATING_AT_ONCE {
+                return Err(Error::limit_exceeded(format!(
+                    "Account {} has {CREATING_AT_ONCE} streams in CREATING.",
+                    self.config.account
+                )));
+            }
+        }
         self.check_open_shards(new.shards as usize)?;
         self.last_uid += 1;
         let arn = format!(
@@ -201,6 +214,13 @@ impl Store {
     ) -> Result<(), Error> {
         let account = self.config.account.clone();
         let stream = self.stream_mut(name, now)?;
+        // "If the stream is in the ACTIVE state, you can delete it": API_DeleteStream.
+        if matches!(stream.status, Status::Creating | Status::Updating) {
+            let status = stream.status.name();
+            return Err(Error::in_use(format!(
+                "Stream {name} under account {account} not ACTIVE, instead in state {status}"
+            )));
+        }
         if !stream.consumers.is_empty() && !with_consumers {
             return Err(Error::in_use(format!(
                 "Stream {name} under account {account} has registered consumers. Deregister them or set EnforceConsumerDeletion."
@@ -377,6 +397,7 @@ impl Store {
         let Some(stream) = self.streams.get_mut(name) else {
             return;
         };
+        stream.drop_consumers(now);
         if let Some(pending) = stream.pending.take_if(|pending| now.steady >= pending.at) {
             stream.status = Status::Active;
             match pending.change {

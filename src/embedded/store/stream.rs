@@ -197,6 +197,18 @@ impl Stream {
         self.shards.get_mut(number)
     }
 
+    /// Forgets the consumers whose deregistration is done.
+    pub(super) fn drop_consumers(&mut self, now: Now) {
+        let latest = &mut self.deregistered_second;
+        self.consumers.retain(|_, consumer| {
+            let is_gone = consumer.gone_at.is_some_and(|at| now.steady >= at);
+            if is_gone {
+                *latest = (*latest).max(Some(consumer.second));
+            }
+            !is_gone
+        });
+    }
+
     /// Whether records can be written and read.
     pub(super) fn is_usable(&self) -> bool {
         matches!(self.status, Status::Active | Status::Updating)

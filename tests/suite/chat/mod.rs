@@ -1,5 +1,6 @@
 //! The chat itself: what is posted is seen, once, in order, by everybody in the room, on every instance.
 
+mod limits;
 mod order;
 mod repeats;
 mod resume;

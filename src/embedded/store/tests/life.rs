@@ -133,10 +133,36 @@ fn a_stream_takes_its_time_to_come_to_change_and_to_go() {
             .kind(),
         ErrorKind::ResourceInUse
     );
-    store.delete_stream(STREAM, true, at(500)).unwrap();
-    assert_eq!(status(&mut store, 599), Ok(Status::Deleting));
+    store
+        .deregister_consumer(STREAM, "reader", at(500))
+        .unwrap();
+    let consumer = |store: &mut Store, millis| {
+        let stream = store.stream(STREAM, at(millis)).unwrap();
+        stream.consumers.get("reader").map(|c| c.status(at(millis)))
+    };
+    assert_eq!(consumer(&mut store, 599), Some("DELETING"));
+    for refused in [
+        store
+            .register_consumer(STREAM, "reader", Tags::new(), at(599))
+            .map(drop),
+        store
+            .subscribe(STREAM, "reader", SHARD, Start::Latest, at(599))
+            .map(drop),
+    ] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::ResourceInUse);
+    }
     assert_eq!(
-        status(&mut store, 600).unwrap_err().kind(),
+        store
+            .deregister_consumer(STREAM, "reader", at(599))
+            .unwrap_err()
+            .kind(),
+        ErrorKind::ResourceNotFound
+    );
+    assert_eq!(consumer(&mut store, 600), None);
+    store.delete_stream(STREAM, false, at(600)).unwrap();
+    assert_eq!(status(&mut store, 699), Ok(Status::Deleting));
+    assert_eq!(
+        status(&mut store, 700).unwrap_err().kind(),
         ErrorKind::ResourceNotFound
     );
 }

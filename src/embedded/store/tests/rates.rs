@@ -325,6 +325,25 @@ fn calls_are_counted_for_the_account_or_for_each_stream() {
 }
 
 #[test]
+fn five_streams_are_created_at_once() {
+    let config = Config {
+        creating_time: Duration::from_secs(1),
+        ..limited()
+    };
+    let mut store = Store::new(config);
+    let mut create = |number: u64, millis| {
+        let new = new_stream(&format!("stream-{number}"), 1);
+        store.create_stream(new, at(millis))
+    };
+    for number in 0..5 {
+        create(number, 0).unwrap();
+    }
+    let refused = create(5, 999).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::LimitExceeded);
+    create(5, 1_000).unwrap();
+}
+
+#[test]
 fn the_docs_list_the_rates() {
     let docs = include_str!("../../../../docs/LIMITS.md");
     let listed = docs.lines().filter(|line| line.starts_with("| `")).count();
