@@ -73,6 +73,8 @@ pub(crate) struct Findings {
     pub(crate) repeats: usize,
     pub(crate) viewers: usize,
     pub(crate) failed: Vec<String>,
+    /// Messages that had to be acknowledged, at least.
+    pub(crate) wanted: u64,
     /// How those came and went with whom something is wrong.
     pub(crate) diaries: Vec<(String, Vec<String>)>,
 }
@@ -95,6 +97,7 @@ impl Findings {
         }
         let open = length.saturating_sub(self.report.throttled);
         let wanted = open.as_secs() * ACKNOWLEDGED_A_SECOND;
+        self.wanted = wanted;
         if tally.acknowledged.get() < wanted {
             self.failed.push(format!(
                 "{} messages were acknowledged, at least {wanted} are wanted",
@@ -144,7 +147,8 @@ impl Findings {
             shown_again,
         } = self.checked;
         println!(
-            "messages: {acknowledged} acknowledged, {shown} seen, {owed} owed and looked for, {shown_again} seen again after a resume that was not recovered"
+            "messages: {acknowledged} acknowledged ({} at least), {shown} seen, {owed} owed and looked for, {shown_again} seen again after a resume that was not recovered",
+            self.wanted
         );
         println!(
             "stream: {} shards open and read; {} repeats and {} misrouted messages in it that nobody may see; drained in {:.1} s",

@@ -376,6 +376,7 @@ fn verdict(
         repeats: content.repeats(),
         viewers: recording.viewers.len(),
         failed: Vec::new(),
+        wanted: 0,
     };
     drop(recording);
     findings.judge(&world.tally, args.length());
