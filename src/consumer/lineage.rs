@@ -229,6 +229,12 @@ impl Lineage {
         true
     }
 
+    /// Whether nothing is written to the shard any more, by the listings.
+    pub(super) fn is_closed(&self, id: &ShardId) -> bool {
+        let node = self.shards.get(id);
+        node.is_some_and(|node| !node.shard.is_open())
+    }
+
     /// Whether those that follow a shard are known.
     pub(super) fn has_children(&self, id: &ShardId) -> bool {
         let mut shards = self.shards.values();

@@ -60,6 +60,10 @@ pub(super) struct Finished {
 /// How often it is tried to give a shard without records a first one.
 const MARK_EVERY: Duration = Duration::from_secs(5);
 
+/// How often it is asked whether a closed shard was read to its end, if nobody says so. The first
+/// time so long after reading began.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+
 /// What a reader that finds its shard or its consumer missing is doing.
 pub(super) const MISSING: ShardState = ShardState::Connecting("missing");
 
@@ -104,6 +108,7 @@ impl Task {
     async fn subscribe(&mut self, consumer: &ConsumerArn) {
         self.progress.is(ShardState::Connecting("connecting"));
         let mut open: Option<Subscription> = None;
+        let mut probe_at = now() + PROBE_EVERY;
         loop {
             match (self.reader.next(now()), &mut open) {
                 (Action::Finish, _) => return,
@@ -127,7 +132,12 @@ impl Task {
                 (Action::Listen(until), Some(subscription)) => {
                     match timeout_at(until.into(), subscription.next()).await {
                         Ok(Ok(Some(event))) => {
+                            let is_quiet = event.records.is_empty() && event.millis_behind == 0;
                             self.event(event);
+                            if is_quiet && now() >= probe_at && self.progress.get().is_closed {
+                                self.probe().await;
+                                probe_at = now() + PROBE_EVERY;
+                            }
                             // Much may be there already: let the others have their turn.
                             tokio::task::coop::consume_budget().await;
                         }
@@ -149,6 +159,29 @@ impl Task {
                 (Action::Listen(_), None) => {
                     self.tell(Input::Ended, None);
                 }
+            }
+        }
+    }
+
+    /// The shard is closed and nothing comes any more: asks whether it was read to its end. The
+    /// service says so to who subscribes, but not every emulator does.
+    async fn probe(&mut self) {
+        if self.reader.cursor().is_finished() {
+            return;
+        }
+        let from = self.reader.cursor().from();
+        let asked = async {
+            let place = self
+                .kinesis
+                .get_shard_iterator(&self.shard.id, from)
+                .await?;
+            self.kinesis.get_records(&place, self.page).await
+        };
+        match asked.await {
+            Ok(batch) => drop(self.batch(batch)),
+            Err(error) => {
+                let shard = &self.shard.id;
+                tracing::debug!(%shard, %error, "cannot ask whether a closed shard is at its end");
             }
         }
     }

@@ -84,6 +84,8 @@ pub(super) struct Snapshot {
     pub(super) read_to: Option<SequenceNumber>,
     /// What went wrong since then.
     pub(super) trouble: Option<Arc<str>>,
+    /// By the list of shards nothing is written to it any more.
+    pub(super) is_closed: bool,
 }
 
 impl Progress {
@@ -95,6 +97,7 @@ impl Progress {
             progressed: now,
             read_to: None,
             trouble: None,
+            is_closed: false,
         }))
     }
 
@@ -108,6 +111,11 @@ impl Progress {
 
     pub(super) fn is(&self, state: ShardState) {
         self.lock().state = state;
+    }
+
+    /// The shard was closed.
+    pub(super) fn closes(&self) {
+        self.lock().is_closed = true;
     }
 
     /// Something went wrong.
@@ -173,6 +181,7 @@ mod tests {
             progressed,
             read_to: None,
             trouble: None,
+            is_closed: false,
         }
     }
 

@@ -234,6 +234,11 @@ impl Supervisor {
                 entry.log.close();
             }
         }
+        for (id, entry) in &self.entries {
+            if self.lineage.is_closed(id) {
+                entry.progress.closes();
+            }
+        }
         for id in discovery.lost {
             self.lose(&id);
         }
@@ -295,6 +300,9 @@ impl Supervisor {
             if let Some(entry) = self.entries.get_mut(&shard.id) {
                 entry.is_whole = is_whole;
                 entry.progress = Arc::new(Progress::new(now()));
+                if self.lineage.is_closed(&shard.id) {
+                    entry.progress.closes();
+                }
             }
             self.lineage.started(&shard.id);
             self.read(&shard.id, window, false);

@@ -240,10 +240,19 @@ async fn an_instance_reads_back_what_was_on_kinesis_local_before_it_started() {
 }
 
 #[tokio::test]
-async fn children_that_kinesis_local_announces_to_nobody_are_found_by_listing() {
-    // By polling: to who subscribes it does not even say that a shard has come to its end.
+async fn children_that_kinesis_local_announces_to_no_poller_are_found_by_listing() {
+    children_are_found("polling").await;
+}
+
+#[tokio::test]
+async fn children_that_kinesis_local_announces_to_no_subscriber_are_found_by_listing() {
+    // To who subscribes it does not even say that a shard has come to its end.
+    children_are_found("enhanced").await;
+}
+
+async fn children_are_found(mode: &str) {
     let (_kinesis, address) = kinesis_local(1, &[]).await;
-    let launch = Launch::on_kinesis_at(address).args(&["--consumer", "polling"]);
+    let launch = Launch::on_kinesis_at(address).args(&["--consumer", mode]);
     let server = launch.start().await;
     let rooms = ["alpha", "beta", "gamma", "delta"];
     let mut viewers = Vec::new();
@@ -262,17 +271,21 @@ async fn children_that_kinesis_local_announces_to_nobody_are_found_by_listing() 
             server.say(room, &number.to_string()).await;
         }
     }
+    let unread = async |wanted: &[&str]| {
+        let metrics = server.metrics().await;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("chat_room_consumer_shards "));
+        line.is_some_and(|count| wanted.contains(&count))
+    };
+    // The list of shards is asked for twice a minute.
+    eventually("the children are listed", || unread(&["3", "2"])).await;
     for (viewer, room) in viewers.iter_mut().zip(rooms) {
         let shown = viewer.take(6).await;
         let shown: Vec<_> = shown.into_iter().map(|shown| shown.text).collect();
         assert_eq!(shown, ["before", "0", "1", "2", "3", "4"], "{room}");
     }
     // Of three shards one is read to its end.
-    eventually("both children are read", || async {
-        let metrics = server.metrics().await;
-        let mut lines = metrics.lines();
-        lines.any(|line| line == "chat_room_consumer_shards 2")
-    })
-    .await;
+    eventually("both children are read", || unread(&["2"])).await;
     server.stop().await;
 }
