@@ -55,15 +55,15 @@ impl Error {
     }
 }
 
-/// The error types of the service model that this service answers with, and the three every JSON 1.1 service has
-/// (`SerializationException`, `UnknownOperationException`, `ValidationException`).
+/// The error types of the service model that this service answers with, and those every JSON 1.1 service has
+/// (`SerializationException`, `UnknownOperationException`, those about signatures).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The caller may not do this. Only a fault says so: everybody may do everything here.
     AccessDenied,
     /// The caller's credentials have expired. Only a fault says so.
     ExpiredToken,
-    /// The signature is none for this region, or wrong. Only a fault says so.
+    /// The signature is none for this service or region. That it is wrong only a fault says.
     InvalidSignature,
     /// Nobody knows the caller's key. Only a fault says so.
     UnrecognizedClient,
@@ -73,6 +73,8 @@ pub enum ErrorKind {
     ExpiredIterator,
     /// The next token is too old.
     ExpiredNextToken,
+    /// A signature that lacks a part.
+    IncompleteSignature,
     /// The service itself failed.
     InternalFailure,
     /// A parameter exceeds its restrictions, is not supported, or can't be used.
@@ -95,6 +97,8 @@ pub enum ErrorKind {
     KmsOptInRequired,
     /// The key service was called too often.
     KmsThrottling,
+    /// A signature is announced and is none.
+    MissingAuthenticationToken,
     /// The rate of a shard, or of an operation on one, was exceeded.
     ProvisionedThroughputExceeded,
     /// The request's body could not be read.
@@ -147,6 +151,7 @@ impl ErrorKind {
             Self::DryRunOperation => "DryRunOperationException",
             Self::ExpiredIterator => "ExpiredIteratorException",
             Self::ExpiredNextToken => "ExpiredNextTokenException",
+            Self::IncompleteSignature => "IncompleteSignatureException",
             Self::InternalFailure => "InternalFailureException",
             Self::InvalidArgument => "InvalidArgumentException",
             Self::KmsAccessDenied => "KMSAccessDeniedException",
@@ -156,6 +161,7 @@ impl ErrorKind {
             Self::KmsOptInRequired => "KMSOptInRequired",
             Self::KmsThrottling => "KMSThrottlingException",
             Self::LimitExceeded => "LimitExceededException",
+            Self::MissingAuthenticationToken => "MissingAuthenticationTokenException",
             Self::ProvisionedThroughputExceeded => "ProvisionedThroughputExceededException",
             Self::ResourceInUse => "ResourceInUseException",
             Self::ResourceNotFound => "ResourceNotFoundException",

@@ -25,7 +25,7 @@
 //!
 //! Rates are limited as AWS limits them if [`Config::limits`] says so. Kept records are bounded by [`Config::memory`]; above it the oldest are trimmed, whatever their stream. Shards,
 //! consumers, connections, heads and bodies are bounded by [`Config`]. Requests are not authenticated: signatures are
-//! accepted and not verified, so a port belongs on a trusted network.
+//! read for the caller's region and account and not verified, so a port belongs on a trusted network.
 //!
 //! # Invariants
 //!
@@ -48,5 +48,6 @@ mod wire;
 pub use config::{Config, Limits, ListenerConfig, Tls};
 pub use error::{Error, ErrorKind};
 pub use faults::{Faults, RuleError};
+pub use operations::lists as operation_lists;
 pub use service::Service;
 pub use wire::Listener;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::clock::{Clock, Now};
 use super::faults::{Board, Faults};
-use super::operations::Operation;
+use super::operations::{Operation, is_name};
 use super::store::{Mode, NewStream, Step, Store, SubscriptionId, Tags};
 use super::wire::{Connector, Listener};
 use super::{Config, Error, ErrorKind, Limits};
@@ -87,7 +87,11 @@ impl Service {
     ///
     /// When the name is malformed, or there would be more open shards than [`Config::open_shards`].
     pub fn create_stream_if_missing(&self, name: &str, shards: u32) -> Result<(), Error> {
-        super::operations::check::name("streamName", name)?;
+        if !is_name(name) {
+            return Err(Error::validation(format!(
+                "{name} is no name of a stream: 1 to 128 of a-z, A-Z, 0-9, _ . and -"
+            )));
+        }
         if shards == 0 {
             return Err(Error::validation("A stream needs at least one shard."));
         }
@@ -96,6 +100,7 @@ impl Service {
             shards,
             mode: Mode::Provisioned,
             max_record: MIB,
+            warm_throughput: 0,
             tags: Tags::new(),
         };
         match self.with(|store, now| store.create_stream(new, now)) {

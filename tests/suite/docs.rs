@@ -3,6 +3,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use chat_room::config::settings_table;
+use chat_room::embedded::operation_lists;
 use chat_room::telemetry::names::metrics_table;
 
 /// The text with `table` between the two markers called `name`.
@@ -18,7 +19,11 @@ fn docs_have_the_tables_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = fs::read_to_string(&path).expect("README.md");
     let mut wanted = text.clone();
-    for (name, table) in [("settings", settings_table()), ("metrics", metrics_table())] {
+    for (name, table) in [
+        ("settings", settings_table()),
+        ("metrics", metrics_table()),
+        ("operations", operation_lists()),
+    ] {
         wanted = with_table(&wanted, name, &table).unwrap_or_else(|| {
             panic!("README.md lacks the markers <!-- {name} --> … <!-- /{name} -->")
         });

@@ -194,6 +194,18 @@ async fn a_client_that_speaks_cbor_is_answered_in_cbor() {
 }
 
 #[tokio::test]
+async fn every_constraint_of_the_service_model_holds_over_the_wire() {
+    let server = Server::start_sharing(&["--embedded-shards", "1"]).await;
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let arguments = vec![
+        format!("http://{}", server.kinesis()),
+        readme.display().to_string(),
+    ];
+    println!("{}", script("embedded/model_check.py", arguments).await);
+    server.say("lobby", "still here").await;
+}
+
+#[tokio::test]
 async fn two_instances_work_on_kinesis_local() {
     // What it lacks is not asked of it: it has no take-over of subscriptions, never reports child shards, and ticks once a second.
     let (_kinesis, address) = kinesis_local(3, &[]).await;

@@ -1,22 +1,26 @@
 //! `RegisterStreamConsumer`, `DescribeStreamConsumer`, `ListStreamConsumers`, `DeregisterStreamConsumer`, SubscribeToShard.
 
 use std::ops::Bound;
-use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::check;
-use super::records::start;
+use super::context::{ConsumerName, Context};
+use super::input::{Structure, given, input};
+use super::records::{POSITIONS, start};
+use super::rules::{
+    Any, CONSUMER_ARN, Inner, NAME, NEXT_TOKEN, SEQUENCE_NUMBER, STREAM_ARN, STREAM_ID, TagMap,
+    between,
+};
 use super::streams::next_token;
 use super::token::{self, Kind};
 use super::types::Timestamp;
+use crate::embedded::Error;
 use crate::embedded::clock::Now;
 use crate::embedded::store::{Consumer, Store, SubscriptionId, Tags, admit};
-use crate::embedded::{Error, Service};
 
-/// How many consumers `ListStreamConsumers` gives at most, though up to `MOST` may be asked for.
-const PAGE: u32 = 100;
-const MOST: u32 = 10_000;
+/// How many consumers `ListStreamConsumers` gives at most, whatever it is asked for.
+const PAGE: usize = 100;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -30,23 +34,23 @@ struct ConsumerShape {
 }
 
 impl ConsumerShape {
-    fn of(consumer: &Consumer, now: Now) -> Self {
+    fn of(context: &Context<'_>, stream: &str, consumer: &Consumer, now: Now) -> Self {
         Self {
             consumer_name: consumer.name.to_string(),
-            consumer_arn: consumer.arn.to_string(),
+            consumer_arn: context.consumer_arn(stream, consumer),
             consumer_status: consumer.status(now),
             consumer_creation_timestamp: Timestamp(consumer.created),
         }
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct RegisterStreamConsumerInput {
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    consumer_name: Option<String>,
-    tags: Option<Tags>,
+input! {
+    RegisterStreamConsumerInput {
+        stream_arn: String = "StreamARN" must STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        consumer_name: String = "ConsumerName" must NAME,
+        tags: Tags = "Tags" may TagMap,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -56,104 +60,95 @@ pub(crate) struct RegisterStreamConsumerOutput {
 }
 
 pub(crate) async fn register(
-    service: &Service,
+    context: &Context<'_>,
     input: RegisterStreamConsumerInput,
 ) -> Result<RegisterStreamConsumerOutput, Error> {
-    let arn = check::required("streamARN", input.stream_arn)?;
-    let name = check::required("consumerName", input.consumer_name)?;
-    check::name("consumerName", &name)?;
-    let stream = check::stream_of_arn(service.config(), &arn)?;
+    let arn = given(input.stream_arn)?;
+    let name = given(input.consumer_name)?;
+    let stream = context.stream_of_arn(&arn)?;
     let mut tags = Tags::new();
     admit(&mut tags, input.tags.unwrap_or_default())?;
-    service
+    context
         .commit(|store, now| {
             let consumer = store.register_consumer(stream, &name, tags, now)?;
             // AWS registers in the background, however quickly it does.
             let consumer = ConsumerShape {
                 consumer_status: "CREATING",
-                ..ConsumerShape::of(consumer, now)
+                ..ConsumerShape::of(context, stream, consumer, now)
             };
             Ok(RegisterStreamConsumerOutput { consumer })
         })
         .await
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ConsumerInput {
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    consumer_name: Option<String>,
-    #[serde(rename = "ConsumerARN")]
-    consumer_arn: Option<String>,
+input! {
+    ConsumerInput {
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        consumer_name: String = "ConsumerName" may NAME,
+        consumer_arn: String = "ConsumerARN" may CONSUMER_ARN,
+    }
 }
 
-/// The consumer's stream and name, and its ARN if it was named by that.
+/// The consumer that is meant; by its ARN, it is one of a certain registration.
+#[derive(Debug)]
 struct Named {
     stream: String,
     consumer: String,
-    arn: Option<String>,
+    second: Option<u64>,
 }
 
 impl Named {
-    fn from_input(service: &Service, input: ConsumerInput) -> Result<Self, Error> {
+    /// By its ARN, or by its name and its stream's ARN, or by all three if they agree.
+    fn from_input(context: &Context<'_>, input: ConsumerInput) -> Result<Self, Error> {
         let stream = input.stream_arn.as_deref();
-        let stream = stream
-            .map(|arn| check::stream_of_arn(service.config(), arn))
-            .transpose()?;
-        if let Some(name) = &input.consumer_name {
-            check::name("consumerName", name)?;
+        let stream = stream.map(|arn| context.stream_of_arn(arn)).transpose()?;
+        let Some(arn) = &input.consumer_arn else {
+            return match (stream, input.consumer_name) {
+                (Some(stream), Some(consumer)) => Ok(Self {
+                    stream: stream.to_owned(),
+                    consumer,
+                    second: None,
+                }),
+                _ => Err(Error::invalid_argument(
+                    "Either ConsumerARN, or both StreamARN and ConsumerName must be specified.",
+                )),
+            };
+        };
+        let named = Self::from(context.consumer_of_arn(arn)?);
+        let agrees = |part: &str, given: Option<&str>| given.is_none_or(|given| given == part);
+        let name = input.consumer_name.as_deref();
+        if agrees(&named.stream, stream) && agrees(&named.consumer, name) {
+            Ok(named)
+        } else {
+            Err(Error::invalid_argument(
+                "ConsumerARN, StreamARN and ConsumerName do not name the same consumer.",
+            ))
         }
-        match (input.consumer_arn, stream, input.consumer_name) {
-            // All three may be given, as long as they do not conflict.
-            (Some(arn), stream, consumer) => {
-                let named = Self::from_arn(service, arn)?;
-                let agree = stream.is_none_or(|stream| stream == named.stream)
-                    && consumer.is_none_or(|consumer| consumer == named.consumer);
-                agree.then_some(named).ok_or_else(|| {
-                    Error::invalid_argument(
-                        "ConsumerARN, StreamARN and ConsumerName do not name the same consumer.",
-                    )
-                })
-            }
-            (None, Some(stream), Some(consumer)) => Ok(Self {
-                stream: stream.to_owned(),
-                consumer,
-                arn: None,
-            }),
-            _ => Err(Error::invalid_argument(
-                "Specify either ConsumerARN, or StreamARN and ConsumerName.",
-            )),
-        }
-    }
-
-    fn from_arn(service: &Service, arn: String) -> Result<Self, Error> {
-        let (stream, consumer) = check::consumer_of_arn(service.config(), &arn)?;
-        Ok(Self {
-            stream: stream.to_owned(),
-            consumer: consumer.to_owned(),
-            arn: Some(arn),
-        })
     }
 
     /// The consumer; one of the same name that was registered at another time is another one.
-    fn find<'a>(
-        &self,
-        store: &'a mut Store,
-        now: Now,
-    ) -> Result<(&'a Consumer, &'a Arc<str>), Error> {
+    fn find<'a>(&self, store: &'a mut Store, now: Now) -> Result<&'a Consumer, Error> {
         let stream = store.stream(&self.stream, now)?;
         let consumer = stream.consumers.get(self.consumer.as_str());
         let consumer =
-            consumer.filter(|consumer| self.arn.as_deref().is_none_or(|arn| *arn == *consumer.arn));
-        let missing = || {
-            let name = self.arn.as_deref().unwrap_or(&self.consumer);
+            consumer.filter(|consumer| self.second.is_none_or(|second| second == consumer.second));
+        consumer.ok_or_else(|| {
             Error::not_found(format!(
-                "Consumer {name} under stream {} not found.",
-                stream.arn
+                "Consumer {} under stream {} not found.",
+                self.consumer, self.stream
             ))
-        };
-        Ok((consumer.ok_or_else(missing)?, &stream.arn))
+        })
+    }
+}
+
+impl From<ConsumerName<'_>> for Named {
+    fn from(name: ConsumerName<'_>) -> Self {
+        Self {
+            stream: name.stream.to_owned(),
+            consumer: name.consumer.to_owned(),
+            second: Some(name.second),
+        }
     }
 }
 
@@ -172,27 +167,25 @@ struct ConsumerDescription {
 }
 
 pub(crate) fn describe(
-    service: &Service,
+    context: &Context<'_>,
     input: ConsumerInput,
 ) -> Result<DescribeStreamConsumerOutput, Error> {
-    let named = Named::from_input(service, input)?;
-    service.with(|store, now| {
+    let named = Named::from_input(context, input)?;
+    context.with(|store, now| {
         store.count_stream_call("DescribeStreamConsumer", &named.stream, now)?;
-        let (consumer, stream_arn) = named.find(store, now)?;
-        let consumer = ConsumerShape::of(consumer, now);
-        let stream_arn = stream_arn.to_string();
+        let consumer = named.find(store, now)?;
         Ok(DescribeStreamConsumerOutput {
             consumer_description: ConsumerDescription {
-                consumer,
-                stream_arn,
+                consumer: ConsumerShape::of(context, &named.stream, consumer, now),
+                stream_arn: context.stream_arn(&named.stream),
             },
         })
     })
 }
 
-pub(crate) async fn deregister(service: &Service, input: ConsumerInput) -> Result<(), Error> {
-    let named = Named::from_input(service, input)?;
-    service
+pub(crate) async fn deregister(context: &Context<'_>, input: ConsumerInput) -> Result<(), Error> {
+    let named = Named::from_input(context, input)?;
+    context
         .commit(|store, now| {
             store.count_stream_call("DeregisterStreamConsumer", &named.stream, now)?;
             named.find(store, now)?;
@@ -201,14 +194,14 @@ pub(crate) async fn deregister(service: &Service, input: ConsumerInput) -> Resul
         .await
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListStreamConsumersInput {
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    next_token: Option<String>,
-    max_results: Option<i64>,
-    stream_creation_timestamp: Option<Timestamp>,
+input! {
+    ListStreamConsumersInput {
+        stream_arn: String = "StreamARN" must STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        next_token: String = "NextToken" may NEXT_TOKEN,
+        max_results: i64 = "MaxResults" may between(1, 10_000),
+        stream_creation_timestamp: Timestamp = "StreamCreationTimestamp" may Any,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -220,37 +213,30 @@ pub(crate) struct ListStreamConsumersOutput {
 }
 
 pub(crate) fn list(
-    service: &Service,
+    context: &Context<'_>,
     input: ListStreamConsumersInput,
 ) -> Result<ListStreamConsumersOutput, Error> {
-    let arn = check::required("streamARN", input.stream_arn)?;
-    let name = check::stream_of_arn(service.config(), &arn)?;
-    let limit = check::integer(
-        "maxResults",
-        input.max_results.unwrap_or(PAGE.into()),
-        1..=MOST,
-    )?;
-    let limit = limit.min(PAGE) as usize;
-    let after = match (input.next_token, input.stream_creation_timestamp) {
-        (Some(_), Some(_)) => {
+    let arn = given(input.stream_arn)?;
+    let name = context.stream_of_arn(&arn)?;
+    let limit = check::page(input.max_results, PAGE);
+    let created = input.stream_creation_timestamp;
+    let after = match input.next_token {
+        Some(_) if created.is_some() => {
             return Err(Error::invalid_argument(
                 "NextToken and StreamCreationTimestamp cannot be provided together.",
             ));
         }
-        (Some(token), None) => {
-            let after =
-                token::open(service, Kind::Consumers, service.now(), &token).map_err(next_token)?;
-            let after = after
-                .strip_prefix(name)
-                .and_then(|after| after.strip_prefix('/'))
-                .map(str::to_owned);
-            Some(after.ok_or_else(|| Error::invalid_argument("Invalid NextToken."))?)
-        }
-        (None, _) => None,
+        Some(token) => Some(after(context, name, &token)?),
+        None => None,
     };
-    let (consumers, more, now) = service.with(|store, now| {
+    let (consumers, more, now) = context.with(|store, now| {
         store.count_stream_call("ListStreamConsumers", name, now)?;
         let stream = store.stream(name, now)?;
+        if created.is_some_and(|created| created.0 / 1000 != stream.created / 1000) {
+            return Err(Error::not_found(format!(
+                "Stream {name} was not created at that time."
+            )));
+        }
         let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut all = stream
             .consumers
@@ -259,18 +245,14 @@ pub(crate) fn list(
         let page: Vec<_> = all
             .by_ref()
             .take(limit)
-            .map(|consumer| ConsumerShape::of(consumer, now))
+            .map(|consumer| ConsumerShape::of(context, name, consumer, now))
             .collect();
-        Ok::<_, Error>((page, all.next().is_some(), now))
+        Ok((page, all.next().is_some(), now))
     })?;
     let last = consumers.last().filter(|_| more);
     let next_token = last.map(|last| {
-        token::seal(
-            service,
-            Kind::Consumers,
-            now,
-            &format!("{name}/{}", last.consumer_name),
-        )
+        let parts = format!("{name}/{}", last.consumer_name);
+        token::seal(context.service, Kind::Consumers, now, &parts)
     });
     Ok(ListStreamConsumersOutput {
         consumers,
@@ -278,23 +260,34 @@ pub(crate) fn list(
     })
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct SubscribeToShardInput {
-    #[serde(rename = "ConsumerARN")]
-    consumer_arn: Option<String>,
-    shard_id: Option<String>,
-    starting_position: Option<StartingPosition>,
-    dry_run: Option<bool>,
+/// The consumer that a token says was the last one listed, of this stream.
+fn after(context: &Context<'_>, stream: &str, token: &str) -> Result<String, Error> {
+    let service = context.service;
+    let parts = token::open(service, Kind::Consumers, service.now(), token).map_err(next_token)?;
+    let after = parts
+        .strip_prefix(stream)
+        .and_then(|after| after.strip_prefix('/'));
+    after
+        .map(str::to_owned)
+        .ok_or_else(|| Error::invalid_argument("Invalid NextToken."))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct StartingPosition {
-    #[serde(rename = "Type")]
-    kind: Option<String>,
-    sequence_number: Option<String>,
-    timestamp: Option<Timestamp>,
+input! {
+    SubscribeToShardInput {
+        consumer_arn: String = "ConsumerARN" must CONSUMER_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        shard_id: String = "ShardId" must NAME,
+        starting_position: Structure<StartingPosition> = "StartingPosition" must Inner,
+        dry_run: bool = "DryRun" may Any,
+    }
+}
+
+input! {
+    StartingPosition {
+        kind: String = "Type" must POSITIONS,
+        sequence_number: String = "SequenceNumber" may SEQUENCE_NUMBER,
+        timestamp: Timestamp = "Timestamp" may Any,
+    }
 }
 
 /// A new subscription, and what it is one to.
@@ -307,21 +300,19 @@ pub(crate) struct Subscribed {
 }
 
 pub(crate) fn subscribe(
-    service: &Service,
+    context: &Context<'_>,
     input: SubscribeToShardInput,
 ) -> Result<Subscribed, Error> {
-    let arn = check::required("consumerARN", input.consumer_arn)?;
-    let shard = check::required("shardId", input.shard_id)?;
-    check::name("shardId", &shard)?;
-    let position = check::required("startingPosition", input.starting_position)?;
-    let kind = check::required("startingPosition.type", position.kind)?;
+    let arn = given(input.consumer_arn)?;
+    let shard = given(input.shard_id)?;
+    let Structure(position) = given(input.starting_position)?;
     let start = start(
-        &kind,
+        &given(position.kind)?,
         position.sequence_number.as_deref(),
         position.timestamp,
     )?;
-    let named = Named::from_arn(service, arn)?;
-    service.with(|store, now| {
+    let named = Named::from(context.consumer_of_arn(&arn)?);
+    context.with(|store, now| {
         named.find(store, now)?;
         if input.dry_run == Some(true) {
             store.locate(&named.stream, &shard, start, now)?;

@@ -3,11 +3,6 @@
 //!
 //! All members are looked at before an operation begins, and the answer tells every violation at once, as AWS's does.
 
-#![allow(
-    dead_code,
-    reason = "the inputs of the other operations move here next"
-)]
-
 use std::fmt::{self, Display};
 
 use serde::de::value::MapAccessDeserializer;
@@ -167,6 +162,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Structure<T> {
 macro_rules! input {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $wire:literal $need:ident $rule:expr),* $(,)? }) => {
         $(#[$doc])*
+        #[allow(clippy::struct_field_names, reason = "the names of the service model")]
         #[derive(Debug, serde::Deserialize)]
         pub(crate) struct $name {
             $(#[serde(rename = $wire)] pub(super) $field: Option<$type>,)*

@@ -1,32 +1,41 @@
 //! `PutRecord`, PutRecords, GetShardIterator, GetRecords.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::check;
+use super::context::Context;
+use super::input::{Structure, given, input};
+use super::rules::{
+    Any, Bytes, HASH_KEY, Inner, List, NAME, PARTITION_KEY, SEQUENCE_NUMBER, SHARD_ITERATOR,
+    STREAM_ARN, STREAM_ID, Words, between,
+};
 use super::token::{self, Kind, Refused};
 use super::types::{Blob, ChildShardShape, RecordShape, Timestamp};
 use crate::embedded::clock::{Now, millis};
 use crate::embedded::store::{Cursor, Put, Sequence, Start, Stored, of_partition_key, shard_id};
 use crate::embedded::{Error, ErrorKind, Service};
 
-/// Limits of one PutRecords, partition keys included.
+/// Limit of one PutRecords, partition keys included.
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>
-const MOST_RECORDS: usize = 500;
 const MOST_BYTES: usize = 10 * 1024 * 1024;
 /// Limit of one GetRecords, and what it gives unless asked for less.
-const MOST_READ: u32 = 10_000;
+const MOST_READ: usize = 10_000;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct PutRecordInput {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    data: Option<Blob>,
-    partition_key: Option<String>,
-    explicit_hash_key: Option<String>,
-    sequence_number_for_ordering: Option<String>,
-    dry_run: Option<bool>,
+/// `Data`. What a stream takes is less, unless it was raised.
+const DATA: Bytes = Bytes { max: MOST_BYTES };
+
+input! {
+    PutRecordInput {
+        stream_name: String = "StreamName" may NAME,
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        data: Blob = "Data" must DATA,
+        // Optional only where records are distributed without it, which is nowhere here.
+        partition_key: String = "PartitionKey" must PARTITION_KEY,
+        explicit_hash_key: String = "ExplicitHashKey" may HASH_KEY,
+        sequence_number_for_ordering: String = "SequenceNumberForOrdering" may SEQUENCE_NUMBER,
+        dry_run: bool = "DryRun" may Any,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -34,20 +43,18 @@ pub(crate) struct PutRecordInput {
 pub(crate) struct PutRecordOutput {
     shard_id: String,
     sequence_number: Sequence,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_type: Option<&'static str>,
 }
 
 pub(crate) async fn put_one(
-    service: &Service,
+    context: &Context<'_>,
     input: PutRecordInput,
 ) -> Result<PutRecordOutput, Error> {
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
     if let Some(sequence) = &input.sequence_number_for_ordering {
         // Sequence numbers of a shard grow whatever is asked for.
-        check::sequence("sequenceNumberForOrdering", sequence)?;
+        check::sequence("SequenceNumberForOrdering", sequence)?;
     }
     let entry = Entry {
         data: input.data,
@@ -55,48 +62,64 @@ pub(crate) async fn put_one(
         explicit_hash_key: input.explicit_hash_key,
     };
     let record = entry.into_put()?;
-    let stored = service.commit(|store, now| {
-        if input.dry_run == Some(true) {
-            store.stream(&name, now)?;
-            check::dry_run(input.dry_run)?;
-        }
-        store.put(&name, vec![record], now)
-    });
-    let stored = stored.await?;
+    let (stored, encryption_type) = put(context, &name, vec![record], input.dry_run).await?;
     let stored = stored.into_iter().next();
     let stored = stored
         .ok_or_else(|| Error::new(ErrorKind::InternalFailure, "The record was not stored."))??;
     Ok(PutRecordOutput {
         shard_id: stored.shard.to_string(),
         sequence_number: stored.sequence,
+        encryption_type,
     })
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct PutRecordsInput {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    records: Option<Vec<Entry>>,
+/// Where each record was stored, or why it was not, and how they are said to be encrypted.
+async fn put(
+    context: &Context<'_>,
+    name: &str,
+    records: Vec<Put>,
     dry_run: Option<bool>,
+) -> Result<(Vec<Result<Stored, Error>>, Option<&'static str>), Error> {
+    context
+        .commit(|store, now| {
+            let settings = &store.stream(name, now)?.settings;
+            let encryption_type = settings.key.as_ref().map(|_| "KMS");
+            check::dry_run(dry_run)?;
+            Ok((store.put(name, records, now)?, encryption_type))
+        })
+        .await
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Entry {
-    data: Option<Blob>,
-    partition_key: Option<String>,
-    explicit_hash_key: Option<String>,
+input! {
+    PutRecordsInput {
+        stream_name: String = "StreamName" may NAME,
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        records: Vec<Structure<Entry>> = "Records" must RECORDS,
+        dry_run: bool = "DryRun" may Any,
+    }
+}
+
+const RECORDS: List<Inner> = List {
+    min: 1,
+    max: 500,
+    each: Inner,
+};
+
+input! {
+    Entry {
+        data: Blob = "Data" must DATA,
+        partition_key: String = "PartitionKey" must PARTITION_KEY,
+        explicit_hash_key: String = "ExplicitHashKey" may HASH_KEY,
+    }
 }
 
 impl Entry {
     fn into_put(self) -> Result<Put, Error> {
-        let Blob(data) = check::required("data", self.data)?;
-        let key = check::required("partitionKey", self.partition_key)?;
-        check::partition_key("partitionKey", &key)?;
+        let Blob(data) = given(self.data)?;
+        let key = given(self.partition_key)?;
         let hash = match self.explicit_hash_key {
-            Some(hash) => check::hash_key("explicitHashKey", &hash)?,
+            Some(hash) => check::hash_key("ExplicitHashKey", &hash)?,
             None => of_partition_key(&key),
         };
         Ok(Put {
@@ -112,6 +135,8 @@ impl Entry {
 pub(crate) struct PutRecordsOutput {
     failed_record_count: usize,
     records: Vec<ResultEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_type: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,26 +174,14 @@ impl ResultEntry {
 
 /// `refused` says which records are throttled, in their order; what it does not speak of is not.
 pub(crate) async fn put_many(
-    service: &Service,
+    context: &Context<'_>,
     input: PutRecordsInput,
     refused: &[bool],
 ) -> Result<PutRecordsOutput, Error> {
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
-    let records = check::required("records", input.records)?;
-    if records.is_empty() || records.len() > MOST_RECORDS {
-        return Err(Error::validation(format!(
-            "1 validation error detected: Value of length {} at 'records' failed to satisfy constraint: Member must have \
-             length between 1 and {MOST_RECORDS}",
-            records.len()
-        )));
-    }
-    let records = records
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
+    let records = given(input.records)?
         .into_iter()
-        .map(Entry::into_put)
+        .map(|Structure(entry)| entry.into_put())
         .collect::<Result<Vec<_>, _>>()?;
     let size: usize = records
         .iter()
@@ -187,14 +200,7 @@ pub(crate) async fn put_many(
         .filter(|(index, _)| !is_refused(*index))
         .map(|(_, record)| record)
         .collect();
-    let stored = service.commit(|store, now| {
-        if input.dry_run == Some(true) {
-            store.stream(&name, now)?;
-            check::dry_run(input.dry_run)?;
-        }
-        store.put(&name, kept, now)
-    });
-    let stored = stored.await?;
+    let (stored, encryption_type) = put(context, &name, kept, input.dry_run).await?;
     let mut stored = stored.iter();
     let struck = Error::throughput("Rate exceeded for the shard, it is pretended.");
     let results = (0..count).map(|index| {
@@ -214,67 +220,66 @@ pub(crate) async fn put_many(
     Ok(PutRecordsOutput {
         failed_record_count: failed.count(),
         records,
+        encryption_type,
     })
 }
 
-/// The five ways to say where reading begins, for iterators and subscriptions alike.
+/// A way to say where reading begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Position {
+    At,
+    After,
+    TrimHorizon,
+    Latest,
+    Timestamp,
+}
+
+/// `ShardIteratorType`.
+pub(super) const POSITIONS: Words<Position> = Words(&[
+    ("AFTER_SEQUENCE_NUMBER", Position::After),
+    ("LATEST", Position::Latest),
+    ("AT_TIMESTAMP", Position::Timestamp),
+    ("AT_SEQUENCE_NUMBER", Position::At),
+    ("TRIM_HORIZON", Position::TrimHorizon),
+]);
+
+/// Where reading begins, for iterators and subscriptions alike.
 pub(super) fn start(
     kind: &str,
     sequence: Option<&str>,
     timestamp: Option<Timestamp>,
 ) -> Result<Start, Error> {
-    #[derive(Clone, Copy)]
-    enum Kind {
-        At,
-        After,
-        TrimHorizon,
-        Latest,
-        Timestamp,
-    }
-    const KINDS: &[(&str, Kind)] = &[
-        ("AFTER_SEQUENCE_NUMBER", Kind::After),
-        ("LATEST", Kind::Latest),
-        ("AT_TIMESTAMP", Kind::Timestamp),
-        ("AT_SEQUENCE_NUMBER", Kind::At),
-        ("TRIM_HORIZON", Kind::TrimHorizon),
-    ];
     let mismatch = |what: &str| {
         Error::invalid_argument(format!(
             "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and a sequence number, (2) TRIM_HORIZON or \
              LATEST and neither, or (3) AT_TIMESTAMP and a timestamp. Request specified {kind} and {what}."
         ))
     };
-    let known = check::one_of("shardIteratorType", kind, KINDS)?;
-    match (known, sequence, timestamp) {
-        (Kind::At, Some(sequence), None) => Ok(Start::At(check::sequence(
-            "startingSequenceNumber",
-            sequence,
-        )?)),
-        (Kind::After, Some(sequence), None) => Ok(Start::After(check::sequence(
-            "startingSequenceNumber",
-            sequence,
-        )?)),
-        (Kind::TrimHorizon, None, None) => Ok(Start::TrimHorizon),
-        (Kind::Latest, None, None) => Ok(Start::Latest),
-        (Kind::Timestamp, None, Some(time)) => Ok(Start::Timestamp(time.0)),
-        (Kind::At | Kind::After, None, _) => Err(mismatch("no sequence number")),
-        (Kind::Timestamp, _, None) => Err(mismatch("no timestamp")),
+    let sequence_number = |text| check::sequence("StartingSequenceNumber", text);
+    match (given(POSITIONS.meaning(kind))?, sequence, timestamp) {
+        (Position::At, Some(text), None) => Ok(Start::At(sequence_number(text)?)),
+        (Position::After, Some(text), None) => Ok(Start::After(sequence_number(text)?)),
+        (Position::TrimHorizon, None, None) => Ok(Start::TrimHorizon),
+        (Position::Latest, None, None) => Ok(Start::Latest),
+        (Position::Timestamp, None, Some(time)) => Ok(Start::Timestamp(time.0)),
+        (Position::At | Position::After, None, _) => Err(mismatch("no sequence number")),
+        (Position::Timestamp, _, None) => Err(mismatch("no timestamp")),
         (_, Some(_), _) => Err(mismatch("also a sequence number")),
         (_, None, Some(_)) => Err(mismatch("also a timestamp")),
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct GetShardIteratorInput {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    shard_id: Option<String>,
-    shard_iterator_type: Option<String>,
-    starting_sequence_number: Option<String>,
-    timestamp: Option<Timestamp>,
-    dry_run: Option<bool>,
+input! {
+    GetShardIteratorInput {
+        stream_name: String = "StreamName" may NAME,
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        shard_id: String = "ShardId" must NAME,
+        shard_iterator_type: String = "ShardIteratorType" must POSITIONS,
+        starting_sequence_number: String = "StartingSequenceNumber" may SEQUENCE_NUMBER,
+        timestamp: Timestamp = "Timestamp" may Any,
+        dry_run: bool = "DryRun" may Any,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -284,30 +289,24 @@ pub(crate) struct GetShardIteratorOutput {
 }
 
 pub(crate) fn iterator(
-    service: &Service,
+    context: &Context<'_>,
     input: GetShardIteratorInput,
 ) -> Result<GetShardIteratorOutput, Error> {
-    let shard = check::required("shardId", input.shard_id)?;
-    check::name("shardId", &shard)?;
-    let kind = check::required("shardIteratorType", input.shard_iterator_type)?;
+    let shard = given(input.shard_id)?;
     let start = start(
-        &kind,
+        &given(input.shard_iterator_type)?,
         input.starting_sequence_number.as_deref(),
         input.timestamp,
     )?;
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
-    let (cursor, now) = service.with(|store, now| {
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
+    let (cursor, now) = context.with(|store, now| {
         store
             .iterator(&name, &shard, start, now)
             .map(|cursor| (cursor, now))
     })?;
     check::dry_run(input.dry_run)?;
     Ok(GetShardIteratorOutput {
-        shard_iterator: seal(service, now, cursor, &name),
+        shard_iterator: seal(context.service, now, cursor, &name),
     })
 }
 
@@ -361,14 +360,14 @@ fn open(service: &Service, now: Now, iterator: &str) -> Result<(Cursor, String),
     read().ok_or_else(invalid)
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct GetRecordsInput {
-    shard_iterator: Option<String>,
-    limit: Option<i64>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    dry_run: Option<bool>,
+input! {
+    GetRecordsInput {
+        shard_iterator: String = "ShardIterator" must SHARD_ITERATOR,
+        limit: i64 = "Limit" may between(1, 10_000),
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        dry_run: bool = "DryRun" may Any,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -382,17 +381,16 @@ pub(crate) struct GetRecordsOutput {
     child_shards: Vec<ChildShardShape>,
 }
 
-pub(crate) fn get(service: &Service, input: GetRecordsInput) -> Result<GetRecordsOutput, Error> {
-    let iterator = check::required("shardIterator", input.shard_iterator)?;
-    check::iterator(&iterator)?;
-    let limit = check::integer(
-        "limit",
-        input.limit.unwrap_or(MOST_READ.into()),
-        1..=MOST_READ,
-    )? as usize;
+pub(crate) fn get(
+    context: &Context<'_>,
+    input: GetRecordsInput,
+) -> Result<GetRecordsOutput, Error> {
+    let service = context.service;
+    let iterator = given(input.shard_iterator)?;
+    let limit = check::page(input.limit, MOST_READ);
     let (cursor, name) = open(service, service.now(), &iterator)?;
     if let Some(arn) = &input.stream_arn
-        && check::stream_of_arn(service.config(), arn)? != name
+        && context.stream_of_arn(arn)? != name
     {
         return Err(Error::invalid_argument(
             "StreamARN and ShardIterator do not name the same stream.",

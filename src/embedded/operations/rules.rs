@@ -1,10 +1,5 @@
 //! The rules that the service model has for members' values, by the names of its shapes.
 
-#![allow(
-    dead_code,
-    reason = "the inputs of the other operations move here next"
-)]
-
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -50,7 +45,7 @@ impl Text {
 }
 
 /// `StreamName`, `ShardId` and `ConsumerName`.
-pub(crate) const NAME: Text = text(1, 128).of("[a-zA-Z0-9_.-]+", is_name);
+pub(crate) const NAME: Text = text(1, 128).of("[a-zA-Z0-9_.-]+", is_word);
 /// Without a bound of its own: its pattern has one.
 pub(crate) const HASH_KEY: Text =
     text(0, usize::MAX).of("0|([1-9]\\d{0,38})", |text| is_decimal(text, 39));
@@ -262,7 +257,12 @@ impl<T: Input> Rule<Structure<T>> for Inner {
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether that is a name of a stream, a shard or a consumer.
+pub(in crate::embedded) fn is_name(text: &str) -> bool {
+    text.len() <= NAME.max && is_word(text)
+}
+
+fn is_word(text: &str) -> bool {
     !text.is_empty()
         && text
             .bytes()
@@ -316,8 +316,8 @@ fn is_consumer(resource: &str) -> bool {
         Some((stream, consumer, second))
     };
     parts().is_some_and(|(stream, consumer, second)| {
-        is_name(stream)
-            && is_name(consumer)
+        is_word(stream)
+            && is_word(consumer)
             && !second.is_empty()
             && second.bytes().all(|byte| byte.is_ascii_digit())
     })

@@ -1,44 +1,46 @@
 //! ListShards, `SplitShard`, `MergeShards`, `UpdateShardCount`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::check;
+use super::context::Context;
+use super::input::{Structure, given, input};
+use super::rules::{
+    Any, HASH_KEY, Inner, NAME, NEXT_TOKEN, STREAM_ARN, STREAM_ID, Words, between, from,
+};
 use super::streams::next_token;
 use super::token::{self, Kind};
 use super::types::{ShardShape, Timestamp};
-use crate::embedded::store::{Shard, Stream};
-use crate::embedded::{Error, Service};
+use crate::embedded::Error;
+use crate::embedded::store::{Shard, Stream, shard_number};
 
-/// How many shards ListShards gives at most, though up to `MOST` may be asked for.
-const PAGE: u32 = 1_000;
-const MOST: u32 = 10_000;
+/// How many shards ListShards gives at most, whatever it is asked for.
+const PAGE: usize = 1_000;
 
 /// A shard's number, from an id that must look like one.
 pub(super) fn known_shard(member: &str, id: &str) -> Result<u32, Error> {
-    check::shard(member, id)?
-        .ok_or_else(|| Error::invalid_argument(format!("Invalid {member} {id}")))
+    shard_number(id).ok_or_else(|| Error::invalid_argument(format!("Invalid {member} {id}")))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ShardFilterInput {
-    #[serde(rename = "Type")]
-    kind: Option<String>,
-    shard_id: Option<String>,
-    timestamp: Option<Timestamp>,
+input! {
+    ShardFilterInput {
+        kind: String = "Type" must FILTERS,
+        shard_id: String = "ShardId" may NAME,
+        timestamp: Timestamp = "Timestamp" may Any,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListShardsInput {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    next_token: Option<String>,
-    exclusive_start_shard_id: Option<String>,
-    max_results: Option<i64>,
-    stream_creation_timestamp: Option<Timestamp>,
-    shard_filter: Option<ShardFilterInput>,
+input! {
+    ListShardsInput {
+        stream_name: String = "StreamName" may NAME,
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        next_token: String = "NextToken" may NEXT_TOKEN,
+        exclusive_start_shard_id: String = "ExclusiveStartShardId" may NAME,
+        max_results: i64 = "MaxResults" may between(1, 10_000),
+        stream_creation_timestamp: Timestamp = "StreamCreationTimestamp" may Any,
+        shard_filter: Structure<ShardFilterInput> = "ShardFilter" may Inner,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -102,38 +104,49 @@ impl Filter {
     }
 }
 
+/// `ShardFilterType`.
+#[derive(Debug, Clone, Copy)]
+enum FilterType {
+    AfterShardId,
+    AtTrimHorizon,
+    FromTrimHorizon,
+    AtLatest,
+    AtTimestamp,
+    FromTimestamp,
+}
+
+const FILTERS: Words<FilterType> = Words(&[
+    ("AFTER_SHARD_ID", FilterType::AfterShardId),
+    ("AT_TRIM_HORIZON", FilterType::AtTrimHorizon),
+    ("FROM_TRIM_HORIZON", FilterType::FromTrimHorizon),
+    ("AT_LATEST", FilterType::AtLatest),
+    ("AT_TIMESTAMP", FilterType::AtTimestamp),
+    ("FROM_TIMESTAMP", FilterType::FromTimestamp),
+]);
+
 /// The filter, and the shard it starts after.
 fn filter(input: Option<ShardFilterInput>) -> Result<(Filter, Option<u32>), Error> {
-    const KINDS: &[(&str, &str)] = &[
-        ("AFTER_SHARD_ID", "AFTER_SHARD_ID"),
-        ("AT_TRIM_HORIZON", "AT_TRIM_HORIZON"),
-        ("FROM_TRIM_HORIZON", "FROM_TRIM_HORIZON"),
-        ("AT_LATEST", "AT_LATEST"),
-        ("AT_TIMESTAMP", "AT_TIMESTAMP"),
-        ("FROM_TIMESTAMP", "FROM_TIMESTAMP"),
-    ];
     let Some(input) = input else {
         return Ok((Filter::All, None));
     };
-    let kind = check::required("shardFilter.type", input.kind)?;
-    let kind = check::one_of("shardFilter.type", &kind, KINDS)?;
+    let kind = given(input.kind)?;
+    let lacking =
+        |member| Error::invalid_argument(format!("ShardFilter of type {kind} needs a {member}."));
     let time = || {
-        let missing = || Error::invalid_argument(format!("ShardFilter {kind} needs a Timestamp."));
-        input.timestamp.map(|time| time.0).ok_or_else(missing)
+        let time = input.timestamp.map(|time| time.0);
+        time.ok_or_else(|| lacking("Timestamp"))
     };
-    Ok(match kind {
-        "AFTER_SHARD_ID" => {
+    Ok(match given(FILTERS.meaning(&kind))? {
+        FilterType::AfterShardId => {
             let id = input.shard_id.as_deref();
-            let id = id.ok_or_else(|| {
-                Error::invalid_argument("ShardFilter AFTER_SHARD_ID needs a ShardId.")
-            })?;
-            (Filter::All, Some(known_shard("shardFilter.shardId", id)?))
+            let id = id.ok_or_else(|| lacking("ShardId"))?;
+            (Filter::All, Some(known_shard("ShardId", id)?))
         }
-        "AT_TRIM_HORIZON" => (Filter::AtTrimHorizon, None),
-        "AT_LATEST" => (Filter::AtLatest, None),
-        "AT_TIMESTAMP" => (Filter::At(time()?), None),
-        "FROM_TIMESTAMP" => (Filter::From(time()?), None),
-        _ => (Filter::All, None),
+        FilterType::AtTrimHorizon => (Filter::AtTrimHorizon, None),
+        FilterType::AtLatest => (Filter::AtLatest, None),
+        FilterType::AtTimestamp => (Filter::At(time()?), None),
+        FilterType::FromTimestamp => (Filter::From(time()?), None),
+        FilterType::FromTrimHorizon => (Filter::All, None),
     })
 }
 
@@ -146,16 +159,14 @@ struct Listing {
     filter: Filter,
 }
 
-pub(crate) fn list(service: &Service, input: ListShardsInput) -> Result<ListShardsOutput, Error> {
-    let limit = check::integer(
-        "maxResults",
-        input.max_results.unwrap_or(PAGE.into()),
-        1..=MOST,
-    )?;
-    let limit = limit.min(PAGE) as usize;
+pub(crate) fn list(
+    context: &Context<'_>,
+    input: ListShardsInput,
+) -> Result<ListShardsOutput, Error> {
+    let limit = check::page(input.max_results, PAGE);
     let created = input.stream_creation_timestamp;
-    let listing = listing(service, input)?;
-    let (shards, next, now) = service.with(|store, now| {
+    let listing = listing(context, input)?;
+    let (shards, next, now) = context.with(|store, now| {
         store.count_stream_call("ListShards", &listing.name, now)?;
         let stream = store.stream(&listing.name, now)?;
         let same = listing.uid.is_none_or(|uid| uid == stream.uid)
@@ -189,20 +200,16 @@ pub(crate) fn list(service: &Service, input: ListShardsInput) -> Result<ListShar
     })?;
     Ok(ListShardsOutput {
         shards,
-        next_token: next.map(|next| token::seal(service, Kind::Shards, now, &next)),
+        next_token: next.map(|next| token::seal(context.service, Kind::Shards, now, &next)),
     })
 }
 
-fn listing(service: &Service, input: ListShardsInput) -> Result<Listing, Error> {
+fn listing(context: &Context<'_>, input: ListShardsInput) -> Result<Listing, Error> {
     let Some(token) = input.next_token else {
-        let name = check::stream(
-            service.config(),
-            input.stream_name,
-            input.stream_arn.as_deref(),
-        )?;
-        let (filter, mut after) = filter(input.shard_filter)?;
+        let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
+        let (filter, mut after) = filter(input.shard_filter.map(|Structure(filter)| filter))?;
         if let Some(id) = input.exclusive_start_shard_id {
-            after = after.max(Some(known_shard("exclusiveStartShardId", &id)?));
+            after = after.max(Some(known_shard("ExclusiveStartShardId", &id)?));
         }
         return Ok(Listing {
             name,
@@ -211,15 +218,38 @@ fn listing(service: &Service, input: ListShardsInput) -> Result<Listing, Error> 
             filter,
         });
     };
-    if input.stream_name.is_some()
-        || input.exclusive_start_shard_id.is_some()
-        || input.stream_creation_timestamp.is_some()
-    {
-        return Err(Error::invalid_argument(
-            "NextToken cannot be provided together with StreamName, ExclusiveStartShardId or StreamCreationTimestamp.",
-        ));
+    // The token holds them all. Only the ARN may be said again, for it says where to send the request.
+    for (member, is_given) in [
+        ("StreamName", input.stream_name.is_some()),
+        (
+            "ExclusiveStartShardId",
+            input.exclusive_start_shard_id.is_some(),
+        ),
+        (
+            "StreamCreationTimestamp",
+            input.stream_creation_timestamp.is_some(),
+        ),
+        ("ShardFilter", input.shard_filter.is_some()),
+    ] {
+        if is_given {
+            return Err(Error::invalid_argument(format!(
+                "NextToken and {member} cannot be provided together."
+            )));
+        }
     }
-    let parts = token::open(service, Kind::Shards, service.now(), &token).map_err(next_token)?;
+    let listing = resumed(context, &token)?;
+    match input.stream_arn {
+        Some(arn) if context.stream_of_arn(&arn)? != listing.name => Err(Error::invalid_argument(
+            "NextToken and StreamARN do not name the same stream.",
+        )),
+        _ => Ok(listing),
+    }
+}
+
+/// What a token says.
+fn resumed(context: &Context<'_>, token: &str) -> Result<Listing, Error> {
+    let service = context.service;
+    let parts = token::open(service, Kind::Shards, service.now(), token).map_err(next_token)?;
     let mut parts = parts.splitn(4, '/');
     let mut read = || {
         let uid = parts.next()?.parse().ok()?;
@@ -235,66 +265,52 @@ fn listing(service: &Service, input: ListShardsInput) -> Result<Listing, Error> 
     read().ok_or_else(|| Error::invalid_argument("Invalid NextToken."))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct SplitShardInput {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    shard_to_split: Option<String>,
-    new_starting_hash_key: Option<String>,
+input! {
+    SplitShardInput {
+        stream_name: String = "StreamName" may NAME,
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        shard_to_split: String = "ShardToSplit" must NAME,
+        new_starting_hash_key: String = "NewStartingHashKey" must HASH_KEY,
+    }
 }
 
-pub(crate) async fn split(service: &Service, input: SplitShardInput) -> Result<(), Error> {
-    let shard = check::required("shardToSplit", input.shard_to_split)?;
-    check::name("shardToSplit", &shard)?;
-    let at = check::hash_key(
-        "newStartingHashKey",
-        &check::required("newStartingHashKey", input.new_starting_hash_key)?,
-    )?;
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
-    service
+pub(crate) async fn split(context: &Context<'_>, input: SplitShardInput) -> Result<(), Error> {
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
+    let shard = given(input.shard_to_split)?;
+    let at = check::hash_key("NewStartingHashKey", &given(input.new_starting_hash_key)?)?;
+    context
         .commit(|store, now| store.split_shard(&name, &shard, at, now))
         .await
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct MergeShardsInput {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    shard_to_merge: Option<String>,
-    adjacent_shard_to_merge: Option<String>,
+input! {
+    MergeShardsInput {
+        stream_name: String = "StreamName" may NAME,
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        shard_to_merge: String = "ShardToMerge" must NAME,
+        adjacent_shard_to_merge: String = "AdjacentShardToMerge" must NAME,
+    }
 }
 
-pub(crate) async fn merge(service: &Service, input: MergeShardsInput) -> Result<(), Error> {
-    let shard = check::required("shardToMerge", input.shard_to_merge)?;
-    check::name("shardToMerge", &shard)?;
-    let adjacent = check::required("adjacentShardToMerge", input.adjacent_shard_to_merge)?;
-    check::name("adjacentShardToMerge", &adjacent)?;
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
-    service
+pub(crate) async fn merge(context: &Context<'_>, input: MergeShardsInput) -> Result<(), Error> {
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
+    let shard = given(input.shard_to_merge)?;
+    let adjacent = given(input.adjacent_shard_to_merge)?;
+    context
         .commit(|store, now| store.merge_shards(&name, &shard, &adjacent, now))
         .await
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct UpdateShardCountInput {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    target_shard_count: Option<i64>,
-    scaling_type: Option<String>,
+input! {
+    UpdateShardCountInput {
+        stream_name: String = "StreamName" may NAME,
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        target_shard_count: i64 = "TargetShardCount" must from(1),
+        scaling_type: String = "ScalingType" must Words(&[("UNIFORM_SCALING", ())]),
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -308,25 +324,18 @@ pub(crate) struct UpdateShardCountOutput {
 }
 
 pub(crate) async fn update_count(
-    service: &Service,
+    context: &Context<'_>,
     input: UpdateShardCountInput,
 ) -> Result<UpdateShardCountOutput, Error> {
-    let target = check::required("targetShardCount", input.target_shard_count)?;
-    let target = check::integer("targetShardCount", target, 1..=100_000)?;
-    let scaling = check::required("scalingType", input.scaling_type)?;
-    check::one_of("scalingType", &scaling, &[("UNIFORM_SCALING", ())])?;
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
-    service
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
+    // Whatever is larger is beyond every limit.
+    let target = u32::try_from(given(input.target_shard_count)?).unwrap_or(u32::MAX);
+    context
         .commit(|store, now| {
             let current = store.update_shard_count(&name, target, now)?;
-            let stream_arn = store.stream(&name, now)?.arn.to_string();
             Ok(UpdateShardCountOutput {
+                stream_arn: context.stream_arn(&name),
                 stream_name: name,
-                stream_arn,
                 current_shard_count: current,
                 target_shard_count: target,
             })
@@ -362,6 +371,7 @@ mod tests {
             "shardId-000000000007x",
             "x",
             "shardId-999999999999",
+            "shardId-",
         ] {
             assert!(known_shard("x", id).is_err(), "{id}");
         }

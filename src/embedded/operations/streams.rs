@@ -2,8 +2,14 @@
 
 use std::ops::Bound;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::context::Context;
+use super::input::{Structure, given, input};
+use super::rules::{
+    Any, Inner, NAME, NEXT_TOKEN, STREAM_ARN, STREAM_ID, TagMap, Words, between, from,
+};
+use super::shards::known_shard;
 use super::token::{self, Kind, Refused};
 use super::types::{ShardShape, Timestamp};
 use super::{Operation, check};
@@ -14,55 +20,51 @@ use crate::embedded::{Error, ErrorKind, Service};
 /// Shards of a new `ON_DEMAND` stream.
 /// <https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html>
 const ON_DEMAND_SHARDS: u32 = 4;
-const MOST_SHARDS: u32 = 100_000;
-const KIB: usize = 1024;
-/// How many shards `DescribeStream` and how many streams `ListStreams` give at most, though up to `MOST` may be asked for.
-const PAGE: u32 = 100;
-const MOST: u32 = 10_000;
+pub(super) const KIB: usize = 1024;
+/// How many shards `DescribeStream` and how many streams `ListStreams` give at most, whatever they are asked for.
+const PAGE: usize = 100;
 
-const MODES: &[(&str, Mode)] = &[
+pub(super) const MODES: Words<Mode> = Words(&[
     ("PROVISIONED", Mode::Provisioned),
     ("ON_DEMAND", Mode::OnDemand),
-];
+]);
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct StreamModeDetails {
-    stream_mode: Option<String>,
-}
+/// Whether a way to distribute records is one that this service has.
+pub(super) const STRATEGIES: Words<bool> = Words(&[("AUTO", false), ("USER_PARTITION_KEY", true)]);
 
-impl StreamModeDetails {
-    fn of(stream: &Stream) -> Self {
-        Self {
-            stream_mode: Some(stream.mode.name().to_owned()),
-        }
+input! {
+    StreamModeDetailsInput {
+        stream_mode: String = "StreamMode" must MODES,
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct CreateStreamInput {
-    pub(crate) stream_name: Option<String>,
-    pub(crate) shard_count: Option<i64>,
-    pub(crate) stream_mode_details: Option<StreamModeDetails>,
-    pub(crate) tags: Option<Tags>,
-    #[serde(rename = "MaxRecordSizeInKiB")]
-    pub(crate) max_record_size: Option<i64>,
-    pub(crate) record_distribution_strategy: Option<String>,
+impl StreamModeDetailsInput {
+    pub(super) fn mode(self) -> Result<Mode, Error> {
+        given(MODES.meaning(&given(self.stream_mode)?))
+    }
 }
 
-pub(crate) async fn create(service: &Service, input: CreateStreamInput) -> Result<(), Error> {
-    let name = check::required("streamName", input.stream_name)?;
-    check::name("streamName", &name)?;
+input! {
+    CreateStreamInput {
+        stream_name: String = "StreamName" must NAME,
+        shard_count: i64 = "ShardCount" may from(1),
+        stream_mode_details: Structure<StreamModeDetailsInput> = "StreamModeDetails" may Inner,
+        tags: Tags = "Tags" may TagMap,
+        warm_throughput: i64 = "WarmThroughputMiBps" may from(0),
+        max_record_size: i64 = "MaxRecordSizeInKiB" may between(1024, 10_240),
+        record_distribution_strategy: String = "RecordDistributionStrategy" may STRATEGIES,
+    }
+}
+
+pub(crate) async fn create(context: &Context<'_>, input: CreateStreamInput) -> Result<(), Error> {
+    let name = given(input.stream_name)?;
     let mode = match input.stream_mode_details {
-        Some(details) => {
-            let mode = check::required("streamModeDetails.streamMode", details.stream_mode)?;
-            check::one_of("streamModeDetails.streamMode", &mode, MODES)?
-        }
+        Some(Structure(details)) => details.mode()?,
         None => Mode::Provisioned,
     };
     let shards = match (input.shard_count, mode) {
-        (Some(count), _) => check::integer("shardCount", count, 1..=MOST_SHARDS)?,
+        // Whatever is larger is beyond every limit.
+        (Some(count), _) => u32::try_from(count).unwrap_or(u32::MAX),
         (None, Mode::OnDemand) => ON_DEMAND_SHARDS,
         (None, Mode::Provisioned) => {
             return Err(Error::validation(
@@ -70,66 +72,132 @@ pub(crate) async fn create(service: &Service, input: CreateStreamInput) -> Resul
             ));
         }
     };
-    let kib = input
-        .max_record_size
-        .map(|size| check::integer("maxRecordSizeInKiB", size, 1024..=10_240))
-        .transpose()?;
     if let Some(strategy) = input.record_distribution_strategy {
-        let strategies = [("USER_PARTITION_KEY", true), ("AUTO", false)];
-        if !check::one_of("recordDistributionStrategy", &strategy, &strategies)? {
-            return Err(Error::invalid_argument(
-                "This service places records by their partition keys only.",
-            ));
-        }
+        distribution(&strategy)?;
     }
     let mut tags = Tags::new();
     admit(&mut tags, input.tags.unwrap_or_default())?;
-    let max_record = kib.map_or(KIB * KIB, |kib| kib as usize * KIB);
-    service
-        .commit(|store, now| {
-            store.create_stream(
-                NewStream {
-                    name,
-                    shards,
-                    mode,
-                    max_record,
-                    tags,
-                },
-                now,
-            )
-        })
+    let new = NewStream {
+        name,
+        shards,
+        mode,
+        max_record: input.max_record_size.map_or(KIB * KIB, kib),
+        warm_throughput: throughput(input.warm_throughput),
+        tags,
+    };
+    context
+        .commit(|store, now| store.create_stream(new, now))
         .await
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct DeleteStreamInput {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    enforce_consumer_deletion: Option<bool>,
+/// Refuses a way to distribute records that this service has not.
+pub(super) fn distribution(strategy: &str) -> Result<(), Error> {
+    if given(STRATEGIES.meaning(strategy))? {
+        return Ok(());
+    }
+    Err(Error::invalid_argument(
+        "This service places records by their partition keys only.",
+    ))
 }
 
-pub(crate) async fn delete(service: &Service, input: DeleteStreamInput) -> Result<(), Error> {
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
+/// Bytes of so many KiB.
+pub(super) fn kib(count: i64) -> usize {
+    usize::try_from(count)
+        .unwrap_or_default()
+        .saturating_mul(KIB)
+}
+
+pub(super) fn throughput(asked: Option<i64>) -> u32 {
+    u32::try_from(asked.unwrap_or_default()).unwrap_or(u32::MAX)
+}
+
+input! {
+    DeleteStreamInput {
+        stream_name: String = "StreamName" may NAME,
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        enforce_consumer_deletion: bool = "EnforceConsumerDeletion" may Any,
+    }
+}
+
+pub(crate) async fn delete(context: &Context<'_>, input: DeleteStreamInput) -> Result<(), Error> {
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
     let enforce = input.enforce_consumer_deletion.unwrap_or(false);
-    service
+    context
         .commit(|store, now| store.delete_stream(&name, enforce, now))
         .await
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct DescribeStreamInput {
-    stream_name: Option<String>,
+struct StreamModeDetails {
+    stream_mode: &'static str,
+}
+
+impl StreamModeDetails {
+    fn of(stream: &Stream) -> Self {
+        Self {
+            stream_mode: stream.settings.mode.name(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EnhancedMetrics {
+    shard_level_metrics: Vec<&'static str>,
+}
+
+/// What a stream's two descriptions have in common.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Described {
+    stream_name: String,
     #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    limit: Option<i64>,
-    exclusive_start_shard_id: Option<String>,
+    stream_arn: String,
+    stream_status: &'static str,
+    stream_mode_details: StreamModeDetails,
+    retention_period_hours: u64,
+    stream_creation_timestamp: Timestamp,
+    enhanced_monitoring: [EnhancedMetrics; 1],
+    encryption_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+}
+
+impl Described {
+    fn of(context: &Context<'_>, stream: &Stream) -> Self {
+        let settings = &stream.settings;
+        let metrics = settings.metrics.iter().map(|metric| metric.name());
+        Self {
+            stream_name: stream.name.to_string(),
+            stream_arn: context.stream_arn(&stream.name),
+            stream_status: stream.status.name(),
+            stream_mode_details: StreamModeDetails::of(stream),
+            // A retention of less than an hour can be set for tests only, and shows as one.
+            retention_period_hours: (settings.retention / 3_600_000).max(1),
+            stream_creation_timestamp: Timestamp(stream.created),
+            enhanced_monitoring: [EnhancedMetrics {
+                shard_level_metrics: metrics.collect(),
+            }],
+            encryption_type: if settings.key.is_some() {
+                "KMS"
+            } else {
+                "NONE"
+            },
+            key_id: settings.key.clone(),
+        }
+    }
+}
+
+input! {
+    DescribeStreamInput {
+        stream_name: String = "StreamName" may NAME,
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+        limit: i64 = "Limit" may between(1, 10_000),
+        exclusive_start_shard_id: String = "ExclusiveStartShardId" may NAME,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -140,83 +208,43 @@ pub(crate) struct DescribeStreamOutput {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct EnhancedMetrics {
-    shard_level_metrics: [String; 0],
-}
-
-const NO_METRICS: [EnhancedMetrics; 1] = [EnhancedMetrics {
-    shard_level_metrics: [],
-}];
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
 struct StreamDescription {
-    stream_name: String,
-    #[serde(rename = "StreamARN")]
-    stream_arn: String,
-    stream_status: &'static str,
-    stream_mode_details: StreamModeDetails,
+    #[serde(flatten)]
+    described: Described,
     shards: Vec<ShardShape>,
     has_more_shards: bool,
-    retention_period_hours: u64,
-    stream_creation_timestamp: Timestamp,
-    enhanced_monitoring: [EnhancedMetrics; 1],
-    encryption_type: &'static str,
 }
 
 pub(crate) fn describe(
-    service: &Service,
+    context: &Context<'_>,
     input: DescribeStreamInput,
 ) -> Result<DescribeStreamOutput, Error> {
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
-    let limit = check::integer("limit", input.limit.unwrap_or(PAGE.into()), 1..=MOST)?;
-    let limit = limit.min(PAGE) as usize;
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
+    let limit = check::page(input.limit, PAGE);
     let after = match &input.exclusive_start_shard_id {
-        Some(id) => Some(super::shards::known_shard("exclusiveStartShardId", id)?),
-        None => None,
+        Some(id) => Bound::Excluded(known_shard("ExclusiveStartShardId", id)?),
+        None => Bound::Unbounded,
     };
-    service.with(|store, now| {
+    context.with(|store, now| {
         let stream = store.stream(&name, now)?;
-        let mut shards = stream.shards.range((
-            after.map_or(Bound::Unbounded, Bound::Excluded),
-            Bound::Unbounded,
-        ));
+        let mut shards = stream.shards.range((after, Bound::Unbounded));
+        let page = shards.by_ref().take(limit);
         Ok(DescribeStreamOutput {
             stream_description: StreamDescription {
-                stream_name: stream.name.to_string(),
-                stream_arn: stream.arn.to_string(),
-                stream_status: stream.status.name(),
-                stream_mode_details: StreamModeDetails::of(stream),
-                shards: shards
-                    .by_ref()
-                    .take(limit)
-                    .map(|(_, shard)| shard.into())
-                    .collect(),
+                described: Described::of(context, stream),
+                shards: page.map(|(_, shard)| shard.into()).collect(),
                 has_more_shards: shards.next().is_some(),
-                retention_period_hours: hours(stream),
-                stream_creation_timestamp: Timestamp(stream.created),
-                enhanced_monitoring: NO_METRICS,
-                encryption_type: "NONE",
             },
         })
     })
 }
 
-/// A retention of less than an hour can be set for tests only, and shows as one.
-fn hours(stream: &Stream) -> u64 {
-    (stream.retention / 3_600_000).max(1)
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct DescribeStreamSummaryInput {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
+input! {
+    DescribeStreamSummaryInput {
+        stream_name: String = "StreamName" may NAME,
+        stream_arn: String = "StreamARN" may STREAM_ARN,
+        stream_id: String = "StreamId" may STREAM_ID,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -228,24 +256,28 @@ pub(crate) struct DescribeStreamSummaryOutput {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct StreamDescriptionSummary {
-    stream_name: String,
-    #[serde(rename = "StreamARN")]
-    stream_arn: String,
-    stream_status: &'static str,
-    stream_mode_details: StreamModeDetails,
-    retention_period_hours: u64,
-    stream_creation_timestamp: Timestamp,
-    enhanced_monitoring: [EnhancedMetrics; 1],
-    encryption_type: &'static str,
+    #[serde(flatten)]
+    described: Described,
     open_shard_count: usize,
     consumer_count: usize,
     #[serde(rename = "MaxRecordSizeInKiB")]
     max_record_size: usize,
-    /// Told of on-demand streams only.
+    /// Only where it could be another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     record_distribution_strategy: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warm_throughput: Option<WarmThroughput>,
     queue_count: u32,
     channel_count: u32,
+}
+
+/// `WarmThroughputObject`.
+#[derive(Debug, Serialize)]
+pub(super) struct WarmThroughput {
+    #[serde(rename = "TargetMiBps")]
+    pub(super) target: u32,
+    #[serde(rename = "CurrentMiBps")]
+    pub(super) current: u32,
 }
 
 /// What faults make of a stream's summary.
@@ -279,38 +311,33 @@ impl Pretence {
 }
 
 pub(crate) fn summarize(
-    service: &Service,
+    context: &Context<'_>,
     input: DescribeStreamSummaryInput,
 ) -> Result<DescribeStreamSummaryOutput, Error> {
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
-    let said = Pretence::of(service, &name);
-    service.with(|store, now| {
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
+    let said = Pretence::of(context.service, &name);
+    context.with(|store, now| {
         let stream = store.stream(&name, now)?;
-        let status = if said.is_deleting {
-            Status::Deleting
-        } else {
-            stream.status
-        };
+        let mut described = Described::of(context, stream);
+        if said.is_deleting {
+            described.stream_status = Status::Deleting.name();
+        }
+        let settings = &stream.settings;
+        let is_on_demand = settings.mode == Mode::OnDemand;
+        let warm = Some(settings.warm_throughput).filter(|warm| *warm > 0);
         Ok(DescribeStreamSummaryOutput {
             stream_description_summary: StreamDescriptionSummary {
-                stream_name: stream.name.to_string(),
-                stream_arn: stream.arn.to_string(),
-                stream_status: status.name(),
-                stream_mode_details: StreamModeDetails::of(stream),
-                retention_period_hours: hours(stream),
-                stream_creation_timestamp: Timestamp(stream.created),
-                enhanced_monitoring: NO_METRICS,
-                encryption_type: "NONE",
+                described,
                 open_shard_count: stream.open_count(),
                 consumer_count: stream.consumers.len(),
-                max_record_size: stream.max_record / KIB,
+                max_record_size: settings.max_record / KIB,
                 record_distribution_strategy: said
                     .distribution
-                    .or((stream.mode == Mode::OnDemand).then_some("USER_PARTITION_KEY")),
+                    .or(is_on_demand.then_some("USER_PARTITION_KEY")),
+                warm_throughput: warm.map(|warm| WarmThroughput {
+                    target: warm,
+                    current: warm,
+                }),
                 queue_count: 0,
                 channel_count: 0,
             },
@@ -318,12 +345,12 @@ pub(crate) fn summarize(
     })
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListStreamsInput {
-    limit: Option<i64>,
-    exclusive_start_stream_name: Option<String>,
-    next_token: Option<String>,
+input! {
+    ListStreamsInput {
+        limit: i64 = "Limit" may between(1, 10_000),
+        exclusive_start_stream_name: String = "ExclusiveStartStreamName" may NAME,
+        next_token: String = "NextToken" may NEXT_TOKEN,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -348,9 +375,24 @@ struct StreamSummary {
     stream_creation_timestamp: Timestamp,
 }
 
-pub(crate) fn list(service: &Service, input: ListStreamsInput) -> Result<ListStreamsOutput, Error> {
-    let limit = check::integer("limit", input.limit.unwrap_or(PAGE.into()), 1..=MOST)?;
-    let limit = limit.min(PAGE) as usize;
+impl StreamSummary {
+    fn of(context: &Context<'_>, stream: &Stream) -> Self {
+        Self {
+            stream_name: stream.name.to_string(),
+            stream_arn: context.stream_arn(&stream.name),
+            stream_status: stream.status.name(),
+            stream_mode_details: StreamModeDetails::of(stream),
+            stream_creation_timestamp: Timestamp(stream.created),
+        }
+    }
+}
+
+pub(crate) fn list(
+    context: &Context<'_>,
+    input: ListStreamsInput,
+) -> Result<ListStreamsOutput, Error> {
+    let service = context.service;
+    let limit = check::page(input.limit, PAGE);
     let after = match (input.next_token, input.exclusive_start_stream_name) {
         (Some(_), Some(_)) => {
             return Err(Error::invalid_argument(
@@ -362,15 +404,15 @@ pub(crate) fn list(service: &Service, input: ListStreamsInput) -> Result<ListStr
         }
         (None, after) => after,
     };
-    if let Some(name) = &after {
-        check::name("exclusiveStartStreamName", name)?;
-    }
-    let (stream_summaries, has_more_streams) = service.with(|store, now| {
+    let (stream_summaries, has_more_streams) = context.with(|store, now| {
         let after = after.as_deref();
         let mut streams = store
             .streams(now)
             .filter(|stream| after.is_none_or(|after| *stream.name > *after));
-        let page: Vec<_> = streams.by_ref().take(limit).map(summary).collect();
+        let page = streams.by_ref().take(limit);
+        let page: Vec<_> = page
+            .map(|stream| StreamSummary::of(context, stream))
+            .collect();
         (page, streams.next().is_some())
     });
     let stream_names: Vec<_> = stream_summaries
@@ -385,16 +427,6 @@ pub(crate) fn list(service: &Service, input: ListStreamsInput) -> Result<ListStr
         has_more_streams,
         next_token,
     })
-}
-
-fn summary(stream: &Stream) -> StreamSummary {
-    StreamSummary {
-        stream_name: stream.name.to_string(),
-        stream_arn: stream.arn.to_string(),
-        stream_status: stream.status.name(),
-        stream_mode_details: StreamModeDetails::of(stream),
-        stream_creation_timestamp: Timestamp(stream.created),
-    }
 }
 
 /// The error for a next token that is no good.

@@ -6,12 +6,13 @@ use std::ops::Bound;
 use serde::Serialize;
 
 use super::check;
-use super::input::{checked, given, input};
+use super::context::Context;
+use super::input::{given, input};
 use super::rules::{
     List, NAME, RESOURCE_ARN, STREAM_ARN, STREAM_ID, TAG_KEY, TagMap, Text, between,
 };
+use crate::embedded::Error;
 use crate::embedded::store::{Resource, Tags};
-use crate::embedded::{Error, Service};
 
 /// `TagKeyList`.
 const TAG_KEYS: List<Text> = List {
@@ -20,7 +21,7 @@ const TAG_KEYS: List<Text> = List {
     each: TAG_KEY,
 };
 /// How many tags `ListTagsForStream` gives at most, which is how many there can be.
-const MOST: i64 = 50;
+const MOST: usize = 50;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -47,15 +48,10 @@ input! {
     }
 }
 
-pub(crate) async fn add(service: &Service, input: AddTagsToStreamInput) -> Result<(), Error> {
-    let input = checked(input)?;
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
+pub(crate) async fn add(context: &Context<'_>, input: AddTagsToStreamInput) -> Result<(), Error> {
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
     let tags = given(input.tags)?;
-    service
+    context
         .commit(|store, now| store.tag(stream(&name), tags, now))
         .await
 }
@@ -70,17 +66,12 @@ input! {
 }
 
 pub(crate) async fn remove(
-    service: &Service,
+    context: &Context<'_>,
     input: RemoveTagsFromStreamInput,
 ) -> Result<(), Error> {
-    let input = checked(input)?;
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
     let keys = given(input.tag_keys)?;
-    service
+    context
         .commit(|store, now| store.untag(stream(&name), &keys, now))
         .await
 }
@@ -91,7 +82,7 @@ input! {
         stream_arn: String = "StreamARN" may STREAM_ARN,
         stream_id: String = "StreamId" may STREAM_ID,
         exclusive_start_tag_key: String = "ExclusiveStartTagKey" may TAG_KEY,
-        limit: i64 = "Limit" may between(1, MOST),
+        limit: i64 = "Limit" may between(1, 50),
     }
 }
 
@@ -103,19 +94,14 @@ pub(crate) struct ListTagsForStreamOutput {
 }
 
 pub(crate) fn list(
-    service: &Service,
+    context: &Context<'_>,
     input: ListTagsForStreamInput,
 ) -> Result<ListTagsForStreamOutput, Error> {
-    let input = checked(input)?;
-    let name = check::stream(
-        service.config(),
-        input.stream_name,
-        input.stream_arn.as_deref(),
-    )?;
-    let limit = usize::try_from(input.limit.unwrap_or(MOST)).unwrap_or_default();
+    let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
+    let limit = check::page(input.limit, MOST);
     let after = input.exclusive_start_tag_key.as_deref();
     let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-    service.with(|store, now| {
+    context.with(|store, now| {
         let tags = store.tags(stream(&name), now)?;
         let mut tags = tags.range::<str, _>((after, Bound::Unbounded));
         Ok(ListTagsForStreamOutput {
@@ -140,12 +126,11 @@ input! {
     }
 }
 
-pub(crate) async fn tag(service: &Service, input: TagResourceInput) -> Result<(), Error> {
-    let input = checked(input)?;
+pub(crate) async fn tag(context: &Context<'_>, input: TagResourceInput) -> Result<(), Error> {
     let arn = given(input.resource_arn)?;
-    let resource = check::resource_of_arn(service.config(), &arn)?;
+    let resource = context.resource_of_arn(&arn)?;
     let tags = given(input.tags)?;
-    service
+    context
         .commit(|store, now| store.tag(resource, tags, now))
         .await
 }
@@ -158,12 +143,11 @@ input! {
     }
 }
 
-pub(crate) async fn untag(service: &Service, input: UntagResourceInput) -> Result<(), Error> {
-    let input = checked(input)?;
+pub(crate) async fn untag(context: &Context<'_>, input: UntagResourceInput) -> Result<(), Error> {
     let arn = given(input.resource_arn)?;
-    let resource = check::resource_of_arn(service.config(), &arn)?;
+    let resource = context.resource_of_arn(&arn)?;
     let keys = given(input.tag_keys)?;
-    service
+    context
         .commit(|store, now| store.untag(resource, &keys, now))
         .await
 }
@@ -182,13 +166,12 @@ pub(crate) struct ListTagsForResourceOutput {
 }
 
 pub(crate) fn list_of(
-    service: &Service,
+    context: &Context<'_>,
     input: ListTagsForResourceInput,
 ) -> Result<ListTagsForResourceOutput, Error> {
-    let input = checked(input)?;
     let arn = given(input.resource_arn)?;
-    let resource = check::resource_of_arn(service.config(), &arn)?;
-    service.with(|store, now| {
+    let resource = context.resource_of_arn(&arn)?;
+    context.with(|store, now| {
         let tags = store.tags(resource, now)?;
         Ok(ListTagsForResourceOutput {
             tags: tags.iter().map(TagShape::from).collect(),

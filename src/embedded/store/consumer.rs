@@ -12,13 +12,11 @@ use crate::embedded::clock::Now;
 #[derive(Debug)]
 pub(crate) struct Consumer {
     pub(crate) name: Arc<str>,
-    /// Holds the second of creation, so that a name registered again is another consumer.
-    pub(crate) arn: Arc<str>,
     /// Milliseconds since the Unix epoch.
     pub(crate) created: u64,
     pub(crate) tags: Tags,
-    /// The second in the ARN.
-    pub(super) second: u64,
+    /// The second in its ARN, so that a name registered again is another consumer.
+    pub(crate) second: u64,
     /// Steady time from which on it can subscribe.
     pub(super) active_at: u64,
     /// Steady time at which it is gone, once it was deregistered.

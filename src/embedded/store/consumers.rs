@@ -45,7 +45,7 @@ impl Store {
         if stream.consumers.contains_key(name) {
             return Err(Error::in_use(format!(
                 "Consumer {name} under stream {} already exists for account {account}.",
-                stream.arn
+                stream.name
             )));
         }
         let creating = stream
@@ -65,7 +65,6 @@ impl Store {
             (now.wall / 1000).max(stream.deregistered_second.map_or(0, |second| second + 1));
         let name: Arc<str> = name.into();
         let consumer = Consumer {
-            arn: format!("{}/consumer/{name}:{second}", stream.arn).into(),
             name: Arc::clone(&name),
             created: now.wall,
             tags,
@@ -95,7 +94,7 @@ impl Store {
             .filter(|consumer| consumer.gone_at.is_none())
             .ok_or_else(|| no_consumer(name))?;
         consumer.gone_at = Some(now.steady.saturating_add(creating_time));
-        let gone = Error::not_found(format!("Consumer {} was deregistered.", consumer.arn));
+        let gone = Error::not_found(format!("Consumer {name} was deregistered."));
         for (_, lease) in consumer.leases.drain() {
             self.subscriptions.end(lease.id, gone.clone());
         }
@@ -143,16 +142,16 @@ impl Store {
         let former = found.leases.get(&number).copied();
         if former.is_some_and(|lease| now.steady < lease.since.saturating_add(takeover_after)) {
             return Err(Error::in_use(format!(
-                "Another active subscription exists for this consumer: {} and shard {shard}",
-                found.arn
+                "Another active subscription exists for this consumer: {consumer}:{} and shard {shard}",
+                found.second
             )));
         }
         if is_limited {
             let rate = found.subscribing.entry(number);
             if !rate.or_insert_with(rates::subscribing).try_take(1, now) {
                 return Err(Error::limit_exceeded(format!(
-                    "Rate exceeded for consumer {} and shard {shard}",
-                    found.arn
+                    "Rate exceeded for consumer {consumer}:{} and shard {shard}",
+                    found.second
                 )));
             }
         }

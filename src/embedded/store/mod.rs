@@ -4,6 +4,7 @@
 //! are noted with the moment they are due and happen when the stream is next looked at after it ([`Store::settle`]);
 //! nothing observable happens in between, for whoever looks settles first.
 
+mod account;
 mod consumer;
 mod consumers;
 mod hash;
@@ -14,6 +15,7 @@ mod recent;
 mod records;
 mod reshard;
 mod sequence;
+mod settings;
 mod shard;
 mod stream;
 mod subscription;
@@ -24,10 +26,12 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(crate) use self::account::{AccountLimits, Commitment};
 pub(crate) use self::consumer::Consumer;
 pub(crate) use self::hash::{HashRange, of_partition_key};
 pub(crate) use self::records::{Cursor, Put, Stored};
 pub(crate) use self::sequence::Sequence;
+pub(crate) use self::settings::{Longer, Metric, Settings};
 pub(crate) use self::shard::{
     Encoded, Record, Shard, Slice, Start, id as shard_id, number as shard_number,
 };
@@ -61,6 +65,7 @@ pub(crate) struct Store {
     journal: Batch,
     subscriptions: Subscriptions,
     calls: Calls,
+    account: Commitment,
     last_uid: u64,
     last_order: u64,
     /// The largest second in the sequence numbers of a shard whose stream was deleted.
@@ -82,6 +87,7 @@ impl Store {
             journal: Batch::default(),
             subscriptions: Subscriptions::new(lifetimes),
             calls: Calls::default(),
+            account: Commitment::default(),
             last_uid: 0,
             last_order: 0,
             deleted_second: None,
@@ -189,16 +195,16 @@ impl Store {
             }
         }
         self.check_open_shards(new.shards as usize)?;
+        if new.mode == Mode::OnDemand {
+            self.check_on_demand()?;
+        }
+        settings::check_warm(new.warm_throughput, new.mode, self.account.is_enabled())?;
         self.last_uid += 1;
-        let arn = format!(
-            "arn:aws:kinesis:{}:{}:stream/{}",
-            self.config.region, self.config.account, new.name
-        );
         // Above whatever a stream of this name gave, also in this second or when the clock ran back.
         let above = self.deleted_second.map_or(0, |second| second + 1);
         let second = (now.wall / 1000).max(above);
         let retention = millis(self.config.retention);
-        let stream = Stream::new(new, arn, self.last_uid, retention, second, now);
+        let stream = Stream::new(new, self.last_uid, retention, second, now);
         let name = Arc::clone(&stream.name);
         self.streams.insert(Arc::clone(&name), stream);
         self.begin(&name, Change::Create, now);
@@ -337,19 +343,12 @@ impl Store {
     /// A stream whose shards may be changed now.
     fn reshardable(&mut self, name: &str, now: Now) -> Result<&mut Stream, Error> {
         let account = self.config.account.clone();
-        let stream = self.stream_mut(name, now)?;
-        if stream.mode == Mode::OnDemand {
+        if self.stream(name, now)?.settings.mode == Mode::OnDemand {
             return Err(Error::validation(format!(
                 "Stream {name} under account {account} is in ON_DEMAND mode."
             )));
         }
-        if stream.status != Status::Active {
-            let status = stream.status.name();
-            let text = format!(
-                "Stream {name} under account {account} not ACTIVE, instead in state {status}"
-            );
-            return Err(Error::in_use(text));
-        }
+        let stream = self.active(name, now)?;
         if stream.shards.len() >= SHARDS_PER_STREAM {
             return Err(Error::limit_exceeded(format!(
                 "Stream {name} has {SHARDS_PER_STREAM} shards, most of them closed."
@@ -381,7 +380,10 @@ impl Store {
         stream.status = match change {
             Change::Create => Status::Creating,
             Change::Delete => Status::Deleting,
-            Change::Split { .. } | Change::Merge { .. } | Change::Resize { .. } => Status::Updating,
+            Change::Split { .. }
+            | Change::Merge { .. }
+            | Change::Resize { .. }
+            | Change::Settings(_) => Status::Updating,
         };
         let at = now.steady.saturating_add(millis(self.config.creating_time));
         stream.pending = Some(Pending { at, change });
@@ -406,6 +408,11 @@ impl Store {
                 Change::Split { shard, at } => drop(stream.split(shard, at, now)),
                 Change::Merge { shard, adjacent } => drop(stream.merge(shard, adjacent, now)),
                 Change::Resize { target } => stream.resize(target, now),
+                Change::Settings(settings) => {
+                    stream.settings = *settings;
+                    // Records that are kept no longer go at once.
+                    stream.sweep_at = now.wall;
+                }
             }
             let closed = stream.take_closed();
             if !closed.is_empty() {
@@ -437,7 +444,7 @@ impl Store {
 
 /// Drops the records retention has passed, and the closed shards with them.
 fn sweep(stream: &mut Stream, ledger: &mut Ledger, now: Now) {
-    let horizon = now.wall.saturating_sub(stream.retention);
+    let horizon = now.wall.saturating_sub(stream.settings.retention);
     for shard in stream.shards.values_mut() {
         while shard
             .oldest()

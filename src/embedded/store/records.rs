@@ -79,8 +79,8 @@ impl Store {
         })?;
         for record in &records {
             let size = record.size();
-            if size > stream.max_record {
-                let limit = stream.max_record;
+            if size > stream.settings.max_record {
+                let limit = stream.settings.max_record;
                 let text = format!(
                     "A record of {size} bytes, partition key included, exceeds the stream's limit of {limit} bytes."
                 );

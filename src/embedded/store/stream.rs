@@ -1,11 +1,14 @@
 //! A stream: its shards, its consumers, and the change it is going through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::consumer::Consumer;
 use super::hash::{self, HashRange};
 use super::rates::Calls;
+use super::settings::Settings;
 use super::shard::Shard;
 use super::tags::Tags;
 use crate::embedded::clock::Now;
@@ -31,7 +34,7 @@ impl Status {
 }
 
 /// How a stream is paid for on AWS; here it decides only who may reshard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Mode {
     Provisioned,
     OnDemand,
@@ -47,13 +50,14 @@ impl Mode {
 }
 
 /// What a stream will have done once its time is up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Change {
     Create,
     Delete,
     Split { shard: u32, at: u128 },
     Merge { shard: u32, adjacent: u32 },
     Resize { target: u32 },
+    Settings(Box<Settings>),
 }
 
 #[derive(Debug)]
@@ -67,17 +71,12 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) name: Arc<str>,
-    pub(crate) arn: Arc<str>,
     /// Tells streams of one name apart.
     pub(crate) uid: u64,
     /// Milliseconds since the Unix epoch.
     pub(crate) created: u64,
     pub(crate) status: Status,
-    pub(crate) mode: Mode,
-    /// Milliseconds.
-    pub(crate) retention: u64,
-    /// Largest record, data and partition key together.
-    pub(crate) max_record: usize,
+    pub(crate) settings: Settings,
     pub(crate) tags: Tags,
     /// By number: open ones, and closed ones until retention has passed them.
     pub(crate) shards: BTreeMap<u32, Shard>,
@@ -102,28 +101,27 @@ pub(crate) struct NewStream {
     pub(crate) shards: u32,
     pub(crate) mode: Mode,
     pub(crate) max_record: usize,
+    /// MiB/s; 0 if nobody asked for any.
+    pub(crate) warm_throughput: u32,
     pub(crate) tags: Tags,
 }
 
 impl Stream {
     /// A stream whose shards' sequence numbers begin with `second`.
-    pub(super) fn new(
-        new: NewStream,
-        arn: String,
-        uid: u64,
-        retention: u64,
-        second: u64,
-        now: Now,
-    ) -> Self {
+    pub(super) fn new(new: NewStream, uid: u64, retention: u64, second: u64, now: Now) -> Self {
         let mut stream = Self {
             name: new.name.into(),
-            arn: arn.into(),
             uid,
             created: now.wall,
             status: Status::Creating,
-            mode: new.mode,
-            retention,
-            max_record: new.max_record,
+            settings: Settings {
+                mode: new.mode,
+                retention,
+                max_record: new.max_record,
+                key: None,
+                metrics: BTreeSet::new(),
+                warm_throughput: new.warm_throughput,
+            },
             tags: new.tags,
             shards: BTreeMap::new(),
             consumers: BTreeMap::new(),

@@ -1,10 +1,12 @@
 //! The service, called by the real SDK: in process and over TCP.
 
+mod callers;
 mod fanout;
 mod h2;
 mod limits;
 mod ports;
 mod records;
+mod settings;
 mod streams;
 mod tags;
 

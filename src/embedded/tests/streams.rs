@@ -170,6 +170,7 @@ both_ways! {
         ] {
             assert_eq!(code(&describe().stream_arn(arn).send().await.unwrap_err()), expected, "{arn}");
         }
-        assert_eq!(code(&client.describe_limits().send().await.unwrap_err()), "UnknownOperationException");
+        let lacking = client.get_resource_policy().resource_arn("arn:aws:kinesis:us-east-1:000000000000:stream/a").send().await;
+        assert_eq!(code(&lacking.unwrap_err()), "UnknownOperationException");
     }
 }

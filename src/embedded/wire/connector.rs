@@ -11,14 +11,14 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::Response;
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use tokio::time::sleep;
 
 use super::body::Body;
 use super::faulty::{Broken, FOR_EVER};
 use super::line::{Fate, Line};
-use super::{Head, TARGET, respond};
+use super::{AMZ_DATE, Head, TARGET, respond};
 use crate::embedded::Service;
 
 /// A connector, and the client that always hands out that one.
@@ -79,11 +79,16 @@ async fn answer(
                 .to_bytes(),
         );
     }
+    let header = |name: &str| request.headers().get(name);
     let head = Head {
         method: request.method(),
         path: path(request.uri()),
-        target: request.headers().get(TARGET),
-        content_type: request.headers().get(CONTENT_TYPE.as_str()),
+        target: header(TARGET),
+        content_type: header(CONTENT_TYPE.as_str()),
+        // The SDK signs by header.
+        query: None,
+        authorization: header(AUTHORIZATION.as_str()),
+        has_date: header(AMZ_DATE).is_some(),
     };
     let bytes = Bytes::copy_from_slice(body.bytes().unwrap_or_default());
     let answered = respond(&service, &head, bytes, &line);

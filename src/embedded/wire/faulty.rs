@@ -13,7 +13,7 @@ use super::format::Format;
 use super::line::{Fate, Line};
 use super::{Head, Request, answer, error_response};
 use crate::embedded::faults::{self, Fault, Moment, Rule, Subject};
-use crate::embedded::operations::{Operation, check, records};
+use crate::embedded::operations::{Context, Operation, records};
 use crate::embedded::store::of_partition_key;
 use crate::embedded::{Error, ErrorKind, Service};
 
@@ -38,7 +38,7 @@ pub(super) async fn respond(
     body: Bytes,
     line: &Arc<Line>,
 ) -> Result<Response<Body>, Broken> {
-    let request = match Request::of(head) {
+    let request = match Request::of(service, head) {
         Ok(request) => request,
         Err(error) => return Ok(error_response(head.format(), &error)),
     };
@@ -48,7 +48,7 @@ pub(super) async fn respond(
         line,
         body: &body,
         records: peek.records.len(),
-        subject: subject(service, request.operation, peek),
+        subject: subject(service, &request, peek),
         request,
     };
     for rule in service.board().at(Moment::Call(&call.subject)) {
@@ -168,9 +168,8 @@ impl Call<'_> {
         let service = self.service.downgrade();
         let (line, body) = (Arc::clone(self.line), self.body.clone());
         let request = Request {
-            operation: self.request.operation,
-            format: self.request.format,
             refused: Vec::new(),
+            ..self.request.clone()
         };
         self.service.board().later(rule.wait(), async move {
             if let Some(service) = service.upgrade() {
@@ -238,17 +237,18 @@ fn peek(format: Format, body: &[u8]) -> Peek {
 }
 
 /// What a request is about. Records belong to the shard of the first of them.
-fn subject(service: &Service, operation: Operation, peek: Peek) -> Subject {
-    let config = service.config();
-    let of_arn = |arn: &String| check::stream_of_arn(config, arn).ok().map(str::to_owned);
+fn subject(service: &Service, request: &Request, peek: Peek) -> Subject {
+    let caller = &request.caller;
+    let context = Context { service, caller };
+    let of_arn = |arn: &String| context.stream_of_arn(arn).ok().map(str::to_owned);
     let consumer = peek.consumer_arn.as_ref();
-    let consumer = consumer.and_then(|arn| check::consumer_of_arn(config, arn).ok());
+    let consumer = consumer.and_then(|arn| context.consumer_of_arn(arn).ok());
     let iterator = peek.shard_iterator.as_ref();
     let iterator = iterator.and_then(|token| records::of_iterator(service, token));
     let stream = peek
         .stream_name
         .or_else(|| peek.stream_arn.as_ref().and_then(of_arn))
-        .or_else(|| consumer.map(|(stream, _)| stream.to_owned()))
+        .or_else(|| consumer.map(|named| named.stream.to_owned()))
         .or_else(|| iterator.as_ref().map(|(stream, _)| stream.clone()));
     let first = peek.records.into_iter().next();
     let (key, hash) = first.map_or((peek.partition_key, peek.explicit_hash_key), |first| {
@@ -270,10 +270,10 @@ fn subject(service: &Service, operation: Operation, peek: Peek) -> Subject {
     let position = peek.starting_position.and_then(|position| position.r#type);
     let position = position.or(peek.shard_iterator_type);
     Subject {
-        operation: Some(operation),
+        operation: Some(request.operation),
         shard: shard.or_else(owner),
         consumer: consumer
-            .map(|(_, consumer)| consumer.to_owned())
+            .map(|named| named.consumer.to_owned())
             .or(peek.consumer_name),
         resumes: position.is_some_and(|position| position.ends_with("SEQUENCE_NUMBER")),
         stream,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -14,7 +14,7 @@ use super::body::Body;
 use super::connection::Shared;
 use super::faulty::Broken;
 use super::line::{Fate, Line};
-use super::{Head, TARGET, error_response, respond};
+use super::{AMZ_DATE, Head, TARGET, error_response, respond};
 use crate::embedded::{Error, ErrorKind};
 
 /// An error resets the request's stream in HTTP/2, and closes the connection in HTTP/1.1.
@@ -63,6 +63,9 @@ fn head(parts: &Parts) -> Head<'_> {
         path: parts.uri.path(),
         target: header(TARGET),
         content_type: header(CONTENT_TYPE.as_str()),
+        query: parts.uri.query(),
+        authorization: header(AUTHORIZATION.as_str()),
+        has_date: header(AMZ_DATE).or_else(|| header(DATE.as_str())).is_some(),
     }
 }
 

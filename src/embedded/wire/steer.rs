@@ -61,6 +61,9 @@ mod tests {
             path: PATH,
             target: None,
             content_type: Some(kind),
+            query: None,
+            authorization: None,
+            has_date: false,
         };
         let response = answer(service, &head, body.as_bytes())?;
         let status = response.status();

@@ -81,7 +81,7 @@ def main(endpoint):
     check("the reader is at the tip", read["MillisBehindLatest"] == 0 and "NextShardIterator" in read)
     check("a forged iterator is refused", refused("InvalidArgumentException", kinesis.get_records, ShardIterator="AAAA"))
     check("an unknown stream is refused", refused("ResourceNotFoundException", kinesis.describe_stream, StreamName="missing"))
-    check("an unknown operation is refused", refused("UnknownOperationException", kinesis.describe_limits))
+    check("an unknown operation is refused", refused("UnknownOperationException", kinesis.get_resource_policy, ResourceARN=arn))
 
     consumer = kinesis.register_stream_consumer(StreamARN=arn, ConsumerName="boto3")["Consumer"]
     consumer_arn = consumer["ConsumerARN"]

@@ -153,8 +153,7 @@ fn a_consumer_of_the_same_name_is_another_one_within_the_same_second() {
     let first = store
         .register_consumer(STREAM, "reader", Tags::new(), at(0))
         .unwrap()
-        .arn
-        .clone();
+        .second;
     assert_eq!(
         store
             .register_consumer(STREAM, "reader", Tags::new(), at(0))
@@ -166,8 +165,7 @@ fn a_consumer_of_the_same_name_is_another_one_within_the_same_second() {
     let second = store
         .register_consumer(STREAM, "reader", Tags::new(), at(0))
         .unwrap()
-        .arn
-        .clone();
+        .second;
     assert_ne!(first, second);
 }
 

@@ -40,6 +40,7 @@ fn new_stream(name: &str, shards: u32) -> NewStream {
         shards,
         mode: Mode::Provisioned,
         max_record: 1024 * 1024,
+        warm_throughput: 0,
         tags: Tags::new(),
     }
 }

@@ -54,7 +54,7 @@ fn what_was_trimmed_is_not_shared() {
     put(&mut store, "a", at(0));
     assert_eq!(event(store.next(ids[0], at(0))).slice.records.len(), 1);
     let kept = put(&mut store, "a", at(60_000));
-    store.stream_mut(STREAM, at(0)).unwrap().retention = 1_000;
+    store.stream_mut(STREAM, at(0)).unwrap().settings.retention = 1_000;
     let _ = store.stream(STREAM, at(61_000)).unwrap();
     let read = event(store.next(ids[1], at(61_000)));
     let read: Vec<_> = read.slice.records.iter().map(|r| r.sequence).collect();

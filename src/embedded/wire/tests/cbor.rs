@@ -12,6 +12,9 @@ fn ask(service: &Service, operation: &str, body: &[u8]) -> (StatusCode, String, 
         path: "/",
         target: Some(&target),
         content_type: Some("application/x-amz-cbor-1.1"),
+        query: None,
+        authorization: None,
+        has_date: false,
     };
     let (parts, body) = respond(service, &head, body).into_parts();
     let content_type = parts.headers[CONTENT_TYPE].to_str().unwrap().to_owned();
@@ -379,7 +382,7 @@ fn unknown_members_of_every_shape_are_passed_over() {
             ("StreamName", &text("a")),
             ("PartitionKey", &text("k")),
             ("Data", &hex("40")),
-            ("StreamId", &value),
+            ("Another", &value),
         ]);
         assert_eq!(
             ask(&service, "PutRecord", &body).0,

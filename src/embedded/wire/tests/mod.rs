@@ -45,6 +45,9 @@ fn call(service: &Service, operation: &str, body: &[u8]) -> (StatusCode, Value) 
         path: "/",
         target: Some(&target),
         content_type: Some(Format::Json.content_type()),
+        query: None,
+        authorization: None,
+        has_date: false,
     };
     let response = respond(service, &head, body);
     let status = response.status();
@@ -192,13 +195,16 @@ fn what_is_no_operation_is_an_unknown_operation() {
         Some(""),
         Some("ListStreams"),
         Some("Kinesis_20131202."),
-        Some("Kinesis_20131202.DescribeLimits"),
+        Some("Kinesis_20131202.ListChannels"),
     ] {
         let head = Head {
             method: "POST",
             path: "/",
             target,
             content_type: None,
+            query: None,
+            authorization: None,
+            has_date: false,
         };
         assert_eq!(
             respond(&service, &head, b"{}").status(),
@@ -211,6 +217,9 @@ fn what_is_no_operation_is_an_unknown_operation() {
             path,
             target: Some("Kinesis_20131202.ListStreams"),
             content_type: None,
+            query: None,
+            authorization: None,
+            has_date: false,
         };
         assert_eq!(
             respond(&service, &head, b"{}").status(),
@@ -222,7 +231,7 @@ fn what_is_no_operation_is_an_unknown_operation() {
 #[test]
 fn unknown_and_null_members_are_passed_over() {
     let service = service();
-    let body = json!({ "StreamName": "a", "StreamARN": null, "StreamId": "x", "Whatever": [{}], "Data": "eA==", "PartitionKey": "k" });
+    let body = json!({ "StreamName": "a", "StreamARN": null, "StreamId": null, "Whatever": [{}], "Data": "eA==", "PartitionKey": "k" });
     assert_eq!(
         call(&service, "PutRecord", body.to_string().as_bytes()).0,
         StatusCode::OK
