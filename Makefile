@@ -12,7 +12,7 @@ run: ## Build and start the chat on http://127.0.0.1:8080
 test: ## Everything that must hold: format, lints, docs, every test (installs by itself what is missing)
 	@bash tests/tools/steps.sh test
 
-prove: ## The long tier, before a release: long property tests, the suite over and over, the benches' figures
+prove: ## The long tier, before a release: fuzzing, long property tests, the suite over and over, the benches' figures
 	@bash tests/tools/steps.sh prove
 
 bench: ## The load bench with its defaults (cargo bench --bench load -- --help lists the rest)

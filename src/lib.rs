@@ -28,3 +28,6 @@ pub mod telemetry;
 pub mod cli;
 pub mod config;
 pub mod app;
+
+#[cfg(test)]
+mod fuzz;

@@ -61,4 +61,6 @@ pub struct Config {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

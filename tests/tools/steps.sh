@@ -6,7 +6,7 @@
 #   steps.sh prove    the long tier, before a release
 #
 # In the environment, for `prove`: PROPTEST_CASES (default 20000), REPEATS of the suite (10), SECONDS_OF_LOAD a bench run (30),
-# MINUTES_OF_CHAOS (120).
+# MINUTES_OF_CHAOS (120), FUZZ_SECONDS a target (600).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -61,6 +61,14 @@ run_tests() {
 }
 export -f run_tests
 
+# Every fuzz target for so many seconds, as many at once as there are cores. A failure prints its seed.
+run_fuzzing() {
+    local seconds=$1
+    # Not by nextest, which ends what takes minutes. Time is the limit, not the number of inputs.
+    BOLERO_RANDOM_TEST_TIME_MS=$((seconds * 1000)) BOLERO_RANDOM_ITERATIONS=1000000000000 cargo test --lib -- fuzz:: --nocapture
+}
+export -f run_fuzzing
+
 # The page's own modules, by node's test runner.
 run_page_tests() {
     local files
@@ -100,6 +108,7 @@ long() {
     local repeats=${REPEATS:-10} seconds=${SECONDS_OF_LOAD:-30} round
     step 'tools' 15m bash tests/tools/install.sh
     step 'build' 20m cargo test --no-run --all-targets
+    step 'fuzzing' 6h bash -c "run_fuzzing ${FUZZ_SECONDS:-600}"
     step 'property tests, long' 3h env PROPTEST_CASES="${PROPTEST_CASES:-20000}" cargo test --lib
     for ((round = 1; round <= repeats; round++)); do
         step "suite, round $round" 20m bash -c run_tests

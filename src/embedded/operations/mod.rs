@@ -32,7 +32,8 @@ macro_rules! operations {
         pub(crate) enum Operation { $($name),* }
 
         impl Operation {
-            const ALL: &[Self] = &[$(Self::$name),*];
+            /// All of them.
+            pub(in crate::embedded) const ALL: &[Self] = &[$(Self::$name),*];
 
             /// By its name in the service model.
             pub(crate) fn by_name(name: &str) -> Option<Self> {
