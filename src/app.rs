@@ -79,6 +79,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The folder of the embedded stream.
+    #[error("cannot keep the embedded stream on disk")]
+    EmbeddedData(#[from] crate::embedded::OpenError),
     /// The embedded service.
     #[error("cannot set up the embedded stream")]
     Embedded(#[from] crate::embedded::Error),

@@ -107,6 +107,7 @@ pub struct Settings {
     pub flush: Duration,
     pub embedded_listen: Option<SocketAddr>,
     pub embedded_shards: usize,
+    pub embedded_data: Option<PathBuf>,
     pub embedded_memory: usize,
     pub embedded_creating_time: Duration,
     pub embedded_limits: embedded::Limits,
@@ -206,6 +207,9 @@ impl Settings {
                 .optional("embedded-listen", value::address_or_off)?
                 .flatten(),
             embedded_shards: layers.required("embedded-shards", value::count(1..=500))?,
+            embedded_data: layers
+                .optional("embedded-data", value::folder_or_off)?
+                .flatten(),
             embedded_memory: layers.required("embedded-memory", value::size(MIB..=1 << 42))?,
             embedded_creating_time: layers
                 .required("embedded-creating-time", value::duration(seconds(0, 3_600)))?,
@@ -241,6 +245,7 @@ impl Settings {
                 &[
                     "embedded-listen",
                     "embedded-shards",
+                    "embedded-data",
                     "embedded-memory",
                     "embedded-creating-time",
                     "embedded-limits",

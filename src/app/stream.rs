@@ -138,7 +138,7 @@ async fn maintain(log: Arc<Log>) {
 
 /// Starts the embedded service, with its stream in it.
 fn embed(settings: &Settings) -> Result<(Endpoint, Option<embedded::Listener>), Error> {
-    let service = embedded::Service::new(embedded::Config {
+    let config = embedded::Config {
         memory: settings.embedded_memory,
         creating_time: settings.embedded_creating_time,
         limits: settings.embedded_limits,
@@ -149,14 +149,26 @@ fn embed(settings: &Settings) -> Result<(Endpoint, Option<embedded::Listener>), 
             ..embedded::ListenerConfig::default()
         },
         ..embedded::Config::default()
-    });
+    };
+    let service = match &settings.embedded_data {
+        Some(folder) => embedded::Service::open(config, folder)?,
+        None => embedded::Service::new(config),
+    };
     let shards = u32::try_from(settings.embedded_shards).unwrap_or(u32::MAX);
     service.create_stream_if_missing(&settings.stream, shards)?;
-    info!(
-        stream = %settings.stream,
-        shards,
-        "the embedded stream is in memory only: it is gone when this process ends"
-    );
+    if let Some(folder) = &settings.embedded_data {
+        info!(
+            stream = %settings.stream,
+            folder = %folder.display(),
+            "the embedded stream is kept on disk"
+        );
+    } else {
+        info!(
+            stream = %settings.stream,
+            shards,
+            "the embedded stream is in memory only: it is gone when this process ends"
+        );
+    }
     if let Some(file) = &settings.embedded_faults {
         let refused = |problem: String| Error::Faults {
             file: file.clone(),

@@ -239,10 +239,16 @@ pub const SETTINGS: &[Setting] = &[
         "shards of the embedded stream at its creation",
     ),
     row(
+        "embedded-data",
+        "DIR",
+        Words("off: in memory only"),
+        "a folder that keeps the embedded stream over restarts",
+    ),
+    row(
         "embedded-memory",
         "SIZE",
         Value("256MiB"),
-        "memory for the embedded stream's records; above it the oldest go",
+        "memory for the embedded stream's records; above it the oldest go, or are read from \"embedded-data\"",
     ),
     row(
         "embedded-creating-time",

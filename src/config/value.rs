@@ -35,11 +35,18 @@ pub(super) fn address_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
 
 /// A file, or `off`.
 pub(super) fn file_or_off(text: &str) -> Parsed<Option<PathBuf>> {
+    path_or_off(text, "is not the name of a file")
+}
+
+/// A folder, or `off`.
+pub(super) fn folder_or_off(text: &str) -> Parsed<Option<PathBuf>> {
+    path_or_off(text, "is not the name of a folder")
+}
+
+fn path_or_off(text: &str, problem: &str) -> Parsed<Option<PathBuf>> {
     match text {
         "off" => Ok(None),
-        _ if text.is_empty() || text.chars().any(char::is_control) => {
-            Err("is not the name of a file".into())
-        }
+        _ if text.is_empty() || text.chars().any(char::is_control) => Err(problem.into()),
         _ => Ok(Some(text.into())),
     }
 }

@@ -36,16 +36,19 @@
 
 mod clock;
 mod config;
+mod durable;
 mod error;
 mod faults;
 mod operations;
 mod service;
+mod state;
 mod store;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub use config::{Config, Limits, ListenerConfig, Tls};
+pub use durable::OpenError;
 pub use error::{Error, ErrorKind};
 pub use faults::{Faults, RuleError};
 pub use operations::lists as operation_lists;

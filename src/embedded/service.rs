@@ -1,25 +1,30 @@
 //! [`Service`]: the store behind its lock, the clock, and the ways in.
 
-use std::collections::HashMap;
-use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::path::Path;
+use std::sync::{Arc, MutexGuard, Weak};
 use std::task::Waker;
+use std::thread::{JoinHandle, current};
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::time::Instant;
 
 use super::clock::{Clock, Now};
+use super::durable::{self, OpenError, Opened, Reader, Trouble};
 use super::faults::{Board, Faults};
 use super::operations::{Operation, is_name};
-use super::store::{Mode, NewStream, Step, Store, SubscriptionId, Tags};
+use super::state::{Shared, State};
+use super::store::{
+    Batch, Cursor, Load, Loaded, Look, Mode, NewStream, Start, Step, Store, SubscriptionId, Tags,
+};
 use super::wire::{Connector, Listener};
 use super::{Config, Error, ErrorKind, Limits};
 
 const MIB: usize = 1024 * 1024;
 
-/// An in-memory Kinesis. Clones share one state.
+/// A Kinesis, in memory or kept in a folder. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Service {
     inner: Arc<Inner>,
@@ -31,24 +36,40 @@ struct Inner {
     clock: Clock,
     token_key: [u8; 16],
     faults: Board,
-    state: Mutex<State>,
+    shared: Arc<Shared>,
+    disk: Option<OnDisk>,
 }
 
-/// The store, and who is to be woken for which subscription. One lock for both, so that no wake-up can fall between a
-/// look at the store and leaving the waker.
+// What a panic would leave half done lies behind a lock, and whoever takes that goes on.
+impl UnwindSafe for Service {}
+impl RefUnwindSafe for Service {}
+
+/// What a service has that is kept on disk.
 #[derive(Debug)]
-struct State {
-    store: Store,
-    wakers: HashMap<SubscriptionId, Waker>,
+struct OnDisk {
+    reader: Reader,
+    trouble: Trouble,
+    writer: Option<JoinHandle<()>>,
 }
 
-impl State {
-    fn take_wakers(&mut self) -> Vec<Waker> {
-        let woken = self.store.take_woken();
-        woken
-            .into_iter()
-            .filter_map(|id| self.wakers.remove(&id))
-            .collect()
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(disk) = &mut self.disk {
+            disk.stop(&self.shared);
+        }
+    }
+}
+
+impl OnDisk {
+    /// Ends the writer when it has written what there is, if it can.
+    fn stop(&mut self, shared: &Shared) {
+        shared.stop_writer();
+        self.trouble.be_patient(false);
+        let writer = self.writer.take();
+        // Not by itself, should it hold the last of what holds the service. It does not panic: it catches what does.
+        if let Some(writer) = writer.filter(|writer| writer.thread().id() != current().id()) {
+            let _ = writer.join();
+        }
     }
 }
 
@@ -63,18 +84,60 @@ impl WeakService {
 }
 
 impl Service {
-    /// A service without streams.
+    /// A service without streams, in memory.
     pub fn new(config: Config) -> Self {
         let store = Store::new(config.clone());
+        let token_key = fastrand::u128(..).to_be_bytes();
+        Self::of(config, Arc::new(Shared::new(store)), token_key, None)
+    }
+
+    /// A service whose streams are kept in a folder: those that are there, and what becomes of them. The folder is made
+    /// if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be used, another process uses it, or its file is damaged.
+    pub fn open(config: Config, folder: &Path) -> Result<Self, OpenError> {
+        let opened = durable::open(folder)?;
+        Self::start(config, opened).map_err(|source| OpenError::Folder {
+            path: folder.to_owned(),
+            source,
+        })
+    }
+
+    /// A service on what was opened.
+    pub(super) fn start(config: Config, opened: Opened) -> io::Result<Self> {
+        let Opened {
+            disk,
+            keeper,
+            found,
+            trouble,
+        } = opened;
+        let store = Store::restore(
+            config.clone(),
+            &found.globals,
+            found.streams,
+            &found.extents,
+        );
+        let shared = Arc::new(Shared::new(store));
+        let disk = Arc::new(disk);
+        let writer = durable::start(Arc::clone(&shared), Arc::clone(&disk), keeper)?;
+        let on_disk = OnDisk {
+            reader: Reader::new(disk),
+            trouble,
+            writer: Some(writer),
+        };
+        Ok(Self::of(config, shared, found.token_key, Some(on_disk)))
+    }
+
+    fn of(config: Config, shared: Arc<Shared>, token_key: [u8; 16], disk: Option<OnDisk>) -> Self {
         let inner = Inner {
             config,
             clock: Clock::start(),
-            token_key: fastrand::u128(..).to_be_bytes(),
+            token_key,
             faults: Board::new(),
-            state: Mutex::new(State {
-                store,
-                wakers: HashMap::new(),
-            }),
+            shared,
+            disk,
         };
         Self {
             inner: Arc::new(inner),
@@ -181,6 +244,9 @@ impl Service {
             // Read under the lock, so that operations happen in the order of their times.
             let now = self.now();
             let outcome = operation(&mut state.store, now);
+            if state.store.has_prepared() {
+                self.inner.shared.tell_writer();
+            }
             (outcome, state.take_wakers())
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -190,21 +256,114 @@ impl Service {
     /// Runs one operation that changes something, and waits until the change is stored: only then may it be answered.
     ///
     /// # Errors
-    /// The operation's own, after which nothing is changed.
-    pub(super) fn commit<T>(
+    /// The operation's own, after which nothing is changed. `InternalFailure`, if the disk takes no writes: then nobody
+    /// knows whether something was changed. `ProvisionedThroughputExceeded`, if too much waits for the disk.
+    pub(super) async fn commit<T>(
         &self,
         operation: impl FnOnce(&mut Store, Now) -> Result<T, Error>,
-    ) -> impl Future<Output = Result<T, Error>> {
-        // In memory it is stored at once.
-        ready(self.with(operation))
+    ) -> Result<T, Error> {
+        let Some(disk) = &self.inner.disk else {
+            return self.with(operation);
+        };
+        let mut trouble = disk.trouble.watch();
+        if let Some(problem) = trouble.borrow_and_update().as_deref() {
+            return Err(unwritable(problem));
+        }
+        let (outcome, became) = {
+            let mut state = self.lock();
+            if let Some(problem) = state.broken.as_deref() {
+                return Err(unwritable(problem));
+            }
+            if state.store.prepared_bytes() > durable::MOST_WAITING {
+                return Err(Error::new(
+                    ErrorKind::ProvisionedThroughputExceeded,
+                    "More waits to be written to disk than may.",
+                ));
+            }
+            let decided = state.store.decided();
+            let now = self.now();
+            let outcome = operation(&mut state.store, now);
+            let has_decided = state.store.decided() != decided;
+            if state.store.has_prepared() {
+                self.inner.shared.tell_writer();
+            }
+            (outcome, has_decided.then(|| state.outcome()))
+        };
+        let outcome = outcome?;
+        if let Some(mut became) = became {
+            tokio::select! {
+                became = became.wait_for(Option::is_some) => match became.as_deref() {
+                    Ok(Some(Ok(()))) => {}
+                    Ok(Some(Err(problem))) => return Err(unwritable(problem)),
+                    Ok(None) | Err(_) => return Err(unwritable("it is stopping")),
+                },
+                problem = trouble.wait_for(Option::is_some) => {
+                    let problem = problem.ok().and_then(|problem| problem.clone());
+                    return Err(unwritable(problem.as_deref().unwrap_or("it is stopping")));
+                }
+            }
+        }
+        Ok(outcome)
     }
 
-    /// The next step of a subscription. If that is to wait, `waker` is called when there is something to do.
-    pub(super) fn next_step(&self, id: SubscriptionId, waker: &Waker) -> Step {
+    /// Records from a place on, from memory or disk, and when they were read.
+    pub(super) async fn read(
+        &self,
+        name: &str,
+        from: Cursor,
+        count: usize,
+    ) -> Result<(Batch, Now), Error> {
+        let mut loaded = None;
+        loop {
+            let looked = self.with(|store, now| {
+                let look = store.read(name, from, count, loaded.take(), now);
+                look.map(|look| (look, now))
+            });
+            match looked? {
+                (Look::Batch(batch), now) => return Ok((batch, now)),
+                (Look::Load(load), _) => loaded = Some(self.load(load).await?),
+            }
+        }
+    }
+
+    /// Records from disk.
+    pub(super) async fn load(&self, load: Load) -> Result<Loaded, Error> {
+        match &self.inner.disk {
+            Some(disk) => disk.reader.load(load).await,
+            None => Ok(Loaded::nothing(&load)),
+        }
+    }
+
+    /// A start whose place is known in memory.
+    pub(super) async fn resolve(
+        &self,
+        stream: &str,
+        shard: &str,
+        start: Start,
+    ) -> Result<Start, Error> {
+        let search = self.with(|store, now| store.search(stream, shard, start, now))?;
+        let (Some(search), Some(disk)) = (search, &self.inner.disk) else {
+            return Ok(start);
+        };
+        let found = disk.reader.search(search).await?;
+        Ok(Start::Index(found.unwrap_or(search.to)))
+    }
+
+    /// The next step of a subscription, with what it wanted loaded. If that is to wait, `waker` is called when there is
+    /// something to do.
+    pub(super) fn next_step(
+        &self,
+        id: SubscriptionId,
+        loaded: Option<Loaded>,
+        waker: &Waker,
+    ) -> Step {
         let (step, wakers) = {
             let mut state = self.lock();
             let now = self.now();
-            let step = state.store.next(id, now);
+            let step = state.store.next(id, loaded, now);
+            if state.store.has_prepared() {
+                self.inner.shared.tell_writer();
+            }
             // Looking can settle a change that others wait for.
             let wakers = state.take_wakers();
             match &step {
@@ -215,7 +374,7 @@ impl Service {
                         .and_modify(|kept| kept.clone_from(waker))
                         .or_insert_with(|| waker.clone());
                 }
-                Step::Event(_) | Step::End(_) => drop(state.wakers.remove(&id)),
+                Step::Event(_) | Step::Load(_) | Step::End(_) => drop(state.wakers.remove(&id)),
             }
             (step, wakers)
         };
@@ -233,10 +392,11 @@ impl Service {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // The store does not panic; were it to, each operation checks before it changes.
-        self.inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.shared.lock()
     }
+}
+
+fn unwritable(problem: &str) -> Error {
+    let text = format!("The stream's disk takes no writes: {problem}.");
+    Error::new(ErrorKind::InternalFailure, text)
 }

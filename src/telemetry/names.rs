@@ -106,6 +106,15 @@ metrics! {
     Counter => PRODUCER_SHARD_MAPS "chat_room_producer_shard_maps_total" ["outcome"]
         "Lists of shards asked for: taken, ignored (old, or amid a split), or the kind of error.";
 
+    Counter => EMBEDDED_COMMITS "chat_room_embedded_commits_total" []
+        "Commits of the embedded stream that reached the disk; what comes while one is written is in the next.";
+    Histogram(SECONDS) => EMBEDDED_COMMIT_SECONDS "chat_room_embedded_commit_duration_seconds" []
+        "Time a commit of the embedded stream took until it had reached the disk.";
+    Counter => EMBEDDED_COMMITTED_BYTES "chat_room_embedded_committed_bytes_total" []
+        "Bytes of records and metadata in those commits.";
+    Counter => EMBEDDED_WRITE_FAILURES "chat_room_embedded_write_failures_total" []
+        "Attempts to write the embedded stream to disk that failed, such as for want of space; they are repeated.";
+
     Counter => CONSUMER_RECORDS "chat_room_consumer_records_total" []
         "Records read, aggregates counted once.";
     Counter => CONSUMER_USER_RECORDS "chat_room_consumer_user_records_total" []

@@ -18,6 +18,7 @@ mod browser;
 mod chat;
 mod docs;
 mod doctor;
+mod durable;
 mod faults;
 mod frames;
 mod harness;

@@ -41,6 +41,7 @@ async fn help_shows_every_flag() {
         "--allowed-origins",
         "--embedded-listen",
         "--embedded-shards",
+        "--embedded-data",
         "--embedded-creating-time",
         "--embedded-limits",
         "--embedded-consumers",

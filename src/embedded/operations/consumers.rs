@@ -299,7 +299,7 @@ pub(crate) struct Subscribed {
     pub(crate) shard: String,
 }
 
-pub(crate) fn subscribe(
+pub(crate) async fn subscribe(
     context: &Context<'_>,
     input: SubscribeToShardInput,
 ) -> Result<Subscribed, Error> {
@@ -312,6 +312,11 @@ pub(crate) fn subscribe(
         position.timestamp,
     )?;
     let named = Named::from(context.consumer_of_arn(&arn)?);
+    context.with(|store, now| named.find(store, now).map(drop))?;
+    let start = context
+        .service
+        .resolve(&named.stream, &shard, start)
+        .await?;
     context.with(|store, now| {
         named.find(store, now)?;
         if input.dry_run == Some(true) {

@@ -288,7 +288,7 @@ pub(crate) struct GetShardIteratorOutput {
     shard_iterator: String,
 }
 
-pub(crate) fn iterator(
+pub(crate) async fn iterator(
     context: &Context<'_>,
     input: GetShardIteratorInput,
 ) -> Result<GetShardIteratorOutput, Error> {
@@ -299,6 +299,7 @@ pub(crate) fn iterator(
         input.timestamp,
     )?;
     let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
+    let start = context.service.resolve(&name, &shard, start).await?;
     let (cursor, now) = context.with(|store, now| {
         store
             .iterator(&name, &shard, start, now)
@@ -381,7 +382,7 @@ pub(crate) struct GetRecordsOutput {
     child_shards: Vec<ChildShardShape>,
 }
 
-pub(crate) fn get(
+pub(crate) async fn get(
     context: &Context<'_>,
     input: GetRecordsInput,
 ) -> Result<GetRecordsOutput, Error> {
@@ -396,11 +397,7 @@ pub(crate) fn get(
             "StreamARN and ShardIterator do not name the same stream.",
         ));
     }
-    let (batch, now) = service.with(|store, now| {
-        store
-            .read(&name, cursor, limit, now)
-            .map(|batch| (batch, now))
-    })?;
+    let (batch, now) = service.read(&name, cursor, limit).await?;
     check::dry_run(input.dry_run)?;
     Ok(GetRecordsOutput {
         records: batch

@@ -106,6 +106,7 @@ impl Store {
         } else {
             self.account.end(now.wall);
         }
+        self.journal.globals_changed();
         self.account
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::consumer::{Consumer, Lease};
+use super::load::Loaded;
 use super::shard::Start;
 use super::subscription::{Step, Subject, SubscriptionId};
 use super::{Status, Store, Stream, Tags, rates, records};
@@ -98,6 +99,9 @@ impl Store {
         for (_, lease) in consumer.leases.drain() {
             self.subscriptions.end(lease.id, gone.clone());
         }
+        if let Some(stream) = self.streams.get(stream) {
+            self.journal.changed(&stream.name);
+        }
         self.settle(stream, now);
         Ok(())
     }
@@ -181,15 +185,15 @@ impl Store {
         Ok(id)
     }
 
-    /// What a subscription does next.
-    pub(crate) fn next(&mut self, id: SubscriptionId, now: Now) -> Step {
+    /// What a subscription does next, with what it wanted loaded.
+    pub(crate) fn next(&mut self, id: SubscriptionId, loaded: Option<Loaded>, now: Now) -> Step {
         let Some(subject) = self.subscriptions.subject(id) else {
             return Step::End(None);
         };
         let (name, uid) = (Arc::clone(&subject.stream), subject.stream_uid);
         self.settle(&name, now);
         let stream = self.streams.get(&name).filter(|stream| stream.uid == uid);
-        let step = self.subscriptions.next(id, stream, now);
+        let step = self.subscriptions.next(id, stream, loaded, now);
         if matches!(step, Step::End(_)) {
             self.unsubscribe(id);
         }

@@ -1,9 +1,10 @@
 //! The hash space of 2^128 and its ranges.
 
 use md5::{Digest as _, Md5};
+use serde::{Deserialize, Serialize};
 
 /// Part of the hash space, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HashRange {
     pub(crate) start: u128,
     pub(crate) end: u128,

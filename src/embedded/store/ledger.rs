@@ -27,12 +27,12 @@ impl Ledger {
         }
     }
 
-    /// Drops a shard's oldest record.
-    pub(super) fn trim(&mut self, shard: &mut Shard) {
+    /// Lets go of a shard's oldest record in memory.
+    pub(super) fn evict(&mut self, shard: &mut Shard) {
         let entry = shard
             .oldest()
             .and_then(|oldest| self.oldest.remove(&oldest.order));
-        self.kept = self.kept.saturating_sub(shard.trim_oldest());
+        self.kept = self.kept.saturating_sub(shard.evict_oldest());
         if let (Some(entry), Some(oldest)) = (entry, shard.oldest()) {
             self.oldest.insert(oldest.order, entry);
         }

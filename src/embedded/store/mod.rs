@@ -10,6 +10,7 @@ mod consumers;
 mod hash;
 mod journal;
 mod ledger;
+mod load;
 mod rates;
 mod recent;
 mod records;
@@ -17,6 +18,7 @@ mod reshard;
 mod sequence;
 mod settings;
 mod shard;
+mod snapshot;
 mod stream;
 mod subscription;
 mod tags;
@@ -29,17 +31,20 @@ use std::sync::Arc;
 pub(crate) use self::account::{AccountLimits, Commitment};
 pub(crate) use self::consumer::Consumer;
 pub(crate) use self::hash::{HashRange, of_partition_key};
-pub(crate) use self::records::{Cursor, Put, Stored};
+pub(crate) use self::journal::{Commit, What};
+pub(crate) use self::load::{Load, Loaded, Search};
+pub(crate) use self::records::{Batch, Cursor, Look, Put, Stored};
 pub(crate) use self::sequence::Sequence;
 pub(crate) use self::settings::{Longer, Metric, Settings};
 pub(crate) use self::shard::{
     Encoded, Record, Shard, Slice, Start, id as shard_id, number as shard_number,
 };
+pub(crate) use self::snapshot::{Extent, Globals, Horizon, StreamSnapshot};
 pub(crate) use self::stream::{Mode, NewStream, Status, Stream};
 pub(crate) use self::subscription::{ChildShard, Event, Step, SubscriptionId};
 pub(crate) use self::tags::{Resource, Tags, admit};
 
-use self::journal::{Batch, What};
+use self::journal::Journal;
 use self::ledger::Ledger;
 use self::rates::Calls;
 use self::stream::{Change, Pending};
@@ -62,7 +67,7 @@ pub(crate) struct Store {
     streams: BTreeMap<Arc<str>, Stream>,
     ledger: Ledger,
     /// What was prepared and is not to be seen yet.
-    journal: Batch,
+    journal: Journal,
     subscriptions: Subscriptions,
     calls: Calls,
     account: Commitment,
@@ -84,7 +89,7 @@ impl Store {
             config,
             streams: BTreeMap::new(),
             ledger: Ledger::default(),
-            journal: Batch::default(),
+            journal: Journal::default(),
             subscriptions: Subscriptions::new(lifetimes),
             calls: Calls::default(),
             account: Commitment::default(),
@@ -161,10 +166,17 @@ impl Store {
 
     /// A stream by name.
     pub(crate) fn stream(&mut self, name: &str, now: Now) -> Result<&Stream, Error> {
-        self.stream_mut(name, now).map(|stream| &*stream)
+        self.find(name, now).map(|stream| &*stream)
     }
 
+    /// A stream that is about to be changed: what is known of it is written with the next commit.
     fn stream_mut(&mut self, name: &str, now: Now) -> Result<&mut Stream, Error> {
+        let name = Arc::clone(&self.find(name, now)?.name);
+        self.journal.changed(&name);
+        self.find(&name, now)
+    }
+
+    fn find(&mut self, name: &str, now: Now) -> Result<&mut Stream, Error> {
         self.settle(name, now);
         let missing = || {
             Error::not_found(format!(
@@ -377,16 +389,10 @@ impl Store {
         let Some(stream) = self.streams.get_mut(name) else {
             return;
         };
-        stream.status = match change {
-            Change::Create => Status::Creating,
-            Change::Delete => Status::Deleting,
-            Change::Split { .. }
-            | Change::Merge { .. }
-            | Change::Resize { .. }
-            | Change::Settings(_) => Status::Updating,
-        };
+        stream.status = Status::during(&change);
         let at = now.steady.saturating_add(millis(self.config.creating_time));
         stream.pending = Some(Pending { at, change });
+        self.journal.changed(&stream.name);
         // Whoever waits on this stream must look again when the change is due.
         for shard in stream.shards.values() {
             self.subscriptions.wake(&shard.subscribers);
@@ -399,9 +405,12 @@ impl Store {
         let Some(stream) = self.streams.get_mut(name) else {
             return;
         };
-        stream.drop_consumers(now);
+        if stream.drop_consumers(now) {
+            self.journal.changed(&stream.name);
+        }
         if let Some(pending) = stream.pending.take_if(|pending| now.steady >= pending.at) {
             stream.status = Status::Active;
+            self.journal.changed(&stream.name);
             match pending.change {
                 Change::Create => {}
                 Change::Delete => return self.remove(name),
@@ -418,7 +427,6 @@ impl Store {
             if !closed.is_empty() {
                 let (name, uid) = (Arc::clone(&stream.name), stream.uid);
                 self.prepared(name, uid, What::Closed(closed));
-                self.commit_in_memory();
             }
         }
         let Some(stream) = self.streams.get_mut(name) else {
@@ -426,7 +434,7 @@ impl Store {
         };
         if now.wall >= stream.sweep_at {
             stream.sweep_at = now.wall.saturating_add(SWEEP_EVERY);
-            sweep(stream, &mut self.ledger, now);
+            sweep(stream, &mut self.ledger, &mut self.journal, now);
         }
     }
 
@@ -434,6 +442,7 @@ impl Store {
         let Some(stream) = self.streams.remove(name) else {
             return;
         };
+        self.journal.gone(stream.uid, None);
         for shard in stream.shards.values() {
             self.deleted_second = self.deleted_second.max(Some(shard.second));
             self.ledger.forget(shard);
@@ -443,14 +452,16 @@ impl Store {
 }
 
 /// Drops the records retention has passed, and the closed shards with them.
-fn sweep(stream: &mut Stream, ledger: &mut Ledger, now: Now) {
+fn sweep(stream: &mut Stream, ledger: &mut Ledger, journal: &mut Journal, now: Now) {
     let horizon = now.wall.saturating_sub(stream.settings.retention);
+    journal.expiring(stream.uid, horizon);
     for shard in stream.shards.values_mut() {
         while shard
             .oldest()
             .is_some_and(|record| record.arrival < horizon)
         {
-            ledger.trim(shard);
+            ledger.evict(shard);
+            shard.trim_to_memory();
         }
     }
     let passed = |shard: &Shard| {
@@ -462,6 +473,8 @@ fn sweep(stream: &mut Stream, ledger: &mut Ledger, now: Now) {
     stream.shards.retain(|_, shard| {
         let gone = passed(shard) && shard.oldest().is_none();
         if gone {
+            journal.gone(stream.uid, Some(shard.number));
+            journal.changed(&stream.name);
             for consumer in stream.consumers.values_mut() {
                 consumer.leases.remove(&shard.number);
                 consumer.subscribing.remove(&shard.number);

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::shard::{Shard, Slice};
+use super::load::Loaded;
+use super::shard::{Reading, Shard, Slice};
 
 /// Data and keys of all slices together, about; a larger one is kept alone. Their encodings take a third more.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -23,33 +24,35 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// As [`Shard::read`], and shared if others subscribe to the shard.
+    /// As [`Shard::read_with`], and shared if others subscribe to the shard.
     pub(super) fn read(
         &mut self,
         stream_uid: u64,
         shard: &Shard,
         next: u64,
-        count: usize,
-        bytes: usize,
-    ) -> Arc<Slice> {
+        loaded: Option<Loaded>,
+        most: (usize, usize),
+    ) -> Reading<Arc<Slice>> {
         // Who has not come to the oldest kept record skips some: that is rare, and read afresh.
         let is_shared = shard.subscribers.len() > 1 && shard.keeps(next);
-        if !is_shared {
-            return Arc::new(shard.read(next, count, bytes));
-        }
         let place = (stream_uid, shard.number, next);
-        let mut found = self.slices.iter().rev();
-        // A slice that ended at the tip of its time is only half of what could be had now.
-        let found =
-            found.find(|(at, slice)| *at == place && (slice.is_full || slice.next == shard.end()));
-        if let Some((_, slice)) = found {
-            return Arc::clone(slice);
+        if is_shared {
+            let mut found = self.slices.iter().rev();
+            // A slice that ended at the tip of its time is only half of what could be had now.
+            let found = found
+                .find(|(at, slice)| *at == place && (slice.is_full || slice.next == shard.end()));
+            if let Some((_, slice)) = found {
+                return Reading::Slice(Arc::clone(slice));
+            }
         }
-        let slice = Arc::new(shard.read(next, count, bytes));
-        if !slice.records.is_empty() {
+        let slice = match shard.read_with(next, loaded, most) {
+            Reading::Slice(slice) => Arc::new(slice),
+            Reading::OnDisk(range) => return Reading::OnDisk(range),
+        };
+        if is_shared && !slice.records.is_empty() {
             self.keep(place, Arc::clone(&slice));
         }
-        slice
+        Reading::Slice(slice)
     }
 
     fn keep(&mut self, place: Place, slice: Arc<Slice>) {

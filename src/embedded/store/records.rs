@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::journal::What;
+use super::load::{Load, Loaded, load};
 use super::rates::ShardRates;
 use super::sequence::Sequence;
-use super::shard::{Record, Shard, Start};
+use super::shard::{Reading, Record, Shard, Start};
 use super::subscription::{ChildShard, children};
 use super::{Store, Stream, shard_number};
 use crate::embedded::Error;
@@ -45,6 +46,14 @@ pub(crate) struct Cursor {
     pub(crate) stream_uid: u64,
     pub(crate) shard: u32,
     pub(crate) next: u64,
+}
+
+/// What comes of a read.
+#[derive(Debug)]
+pub(crate) enum Look {
+    Batch(Batch),
+    /// This is to be loaded first.
+    Load(Load),
 }
 
 /// The answer to one GetRecords.
@@ -109,11 +118,10 @@ impl Store {
             prepared.push((shard.number, record));
         }
         self.prepared(stream_name, uid, What::Records(prepared));
-        self.commit_in_memory();
         Ok(stored)
     }
 
-    /// Drops the oldest records of all until the memory bound holds.
+    /// Lets go of the oldest records of all until the memory bound holds. What is not on disk too is trimmed.
     pub(super) fn trim_to_bound(&mut self) {
         while self.ledger.kept() > self.config.memory {
             let Some((name, number)) = self.ledger.oldest() else {
@@ -124,7 +132,10 @@ impl Store {
                 .get_mut(&name)
                 .and_then(|stream| stream.shards.get_mut(&number));
             let Some(shard) = shard else { return };
-            self.ledger.trim(shard);
+            self.ledger.evict(shard);
+            if !self.journal.is_kept {
+                shard.trim_to_memory();
+            }
         }
     }
 
@@ -180,16 +191,19 @@ impl Store {
         })
     }
 
-    /// Records from a place on, at most `count`.
+    /// Records from a place on, at most `count`; or what is to be loaded first, to come again with.
     pub(crate) fn read(
         &mut self,
         name: &str,
         from: Cursor,
         count: usize,
+        loaded: Option<Loaded>,
         now: Now,
-    ) -> Result<Batch, Error> {
+    ) -> Result<Look, Error> {
         self.settle(name, now);
-        self.admit(name, from, |rates| rates.read(now))?;
+        if loaded.is_none() {
+            self.admit(name, from, |rates| rates.read(now))?;
+        }
         let account = self.config.account.clone();
         let stream = self.stream(name, now)?;
         let shard = stream
@@ -197,11 +211,17 @@ impl Store {
             .get(&from.shard)
             .filter(|_| stream.uid == from.stream_uid && stream.is_usable());
         let shard = shard.ok_or_else(|| missing(&super::shard_id(from.shard), name, &account))?;
-        let slice = shard.read(from.next, count, READ_BYTES);
+        let slice = match shard.read_with(from.next, loaded, (count, READ_BYTES)) {
+            Reading::Slice(slice) => slice,
+            Reading::OnDisk(range) => {
+                let load = load(stream, shard, range, (count, READ_BYTES), now);
+                return Ok(Look::Load(load));
+            }
+        };
         let ended = shard.ended().is_some() && slice.next >= shard.end();
         let bytes = slice.bytes;
         let batch = Batch {
-            millis_behind: shard.millis_behind(slice.next, now),
+            millis_behind: shard.millis_behind(&slice, now),
             children: if ended {
                 children(stream, shard)
             } else {
@@ -217,7 +237,7 @@ impl Store {
             rates.has_read(bytes, now);
             true
         })?;
-        Ok(batch)
+        Ok(Look::Batch(batch))
     }
 }
 

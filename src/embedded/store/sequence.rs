@@ -38,7 +38,7 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    pub(super) fn new(shard_second: u64, shard: u32, index: u64, second: u64) -> Self {
+    pub(crate) fn new(shard_second: u64, shard: u32, index: u64, second: u64) -> Self {
         let high =
             TOP << 56 | (shard_second & SECONDS) << 20 | u64::from(shard & 0xf) << 16 | index >> 48;
         let low = u128::from(index & 0xffff_ffff_ffff) << 80
@@ -54,12 +54,17 @@ impl Sequence {
     }
 
     /// The number of the number's shard.
-    pub(super) fn shard(self) -> u32 {
+    pub(crate) fn shard(self) -> u32 {
         low_u32(self.low >> 4)
     }
 
+    /// The second in which the record came.
+    pub(super) fn second(self) -> u64 {
+        low_u64(self.low >> 36) & SECONDS
+    }
+
     /// The index of the record in its shard.
-    pub(super) fn index(self) -> u64 {
+    pub(crate) fn index(self) -> u64 {
         (self.high & 0xffff) << 48 | low_u64(self.low >> 80)
     }
 

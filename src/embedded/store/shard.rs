@@ -1,11 +1,13 @@
 //! A shard: its place in the hash space and in its family, and its records.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use super::hash::HashRange;
+use super::load::Loaded;
 use super::rates::ShardRates;
 use super::sequence::{MAX_INDEX, Sequence};
 use super::subscription::SubscriptionId;
@@ -28,6 +30,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Its place in its shard.
+    pub(crate) fn index(&self) -> u64 {
+        self.sequence.index()
+    }
+
     /// Data and key.
     pub(super) fn size(&self) -> usize {
         self.data.len() + self.partition_key.len()
@@ -47,6 +54,8 @@ pub(crate) enum Start {
     After(Sequence),
     /// Milliseconds since the Unix epoch.
     Timestamp(u64),
+    /// An index that was found on disk.
+    Index(u64),
 }
 
 /// Consecutive records of a shard, and where the next read goes on.
@@ -59,6 +68,8 @@ pub(crate) struct Slice {
     pub(crate) encoded: OnceLock<Encoded>,
     /// There was no room for the record after these.
     pub(super) is_full: bool,
+    /// When the record after these came, if it is on disk only.
+    pub(super) next_arrival: Option<u64>,
     pub(super) next: u64,
     /// A sequence number after which `next` comes: a checkpoint, also where no record was read yet.
     pub(super) continuation: Sequence,
@@ -80,6 +91,14 @@ pub(crate) struct Encoded {
     pub(crate) text: Bytes,
     /// CRC-32 of the text, to be joined with that of what stands around it.
     pub(crate) checksum: crc32fast::Hasher,
+}
+
+/// What a read comes to.
+#[derive(Debug)]
+pub(super) enum Reading<S> {
+    Slice(S),
+    /// The records between these indices are to be had from disk first.
+    OnDisk(Range<u64>),
 }
 
 /// How a shard ended.
@@ -110,14 +129,16 @@ pub(crate) struct Shard {
     /// gap.
     records: VecDeque<Arc<Record>>,
     /// Nothing below this index is kept. Indices begin at 1.
-    horizon: u64,
+    pub(super) horizon: u64,
+    /// What is kept from the horizon to this index is on disk only; without a disk, that is nothing.
+    pub(super) in_memory_from: u64,
     /// Sequence number of the last record that could ever be read; the starting one where there was none.
-    last: Sequence,
+    pub(super) last: Sequence,
     /// Index of the record that will be prepared next.
-    next: u64,
+    pub(super) next: u64,
     /// How much was prepared and is not to be seen yet: records, and the closing.
     unsettled: usize,
-    last_arrival: u64,
+    pub(super) last_arrival: u64,
 }
 
 impl Shard {
@@ -140,6 +161,7 @@ impl Shard {
             rates: ShardRates::default(),
             records: VecDeque::new(),
             horizon: 1,
+            in_memory_from: 1,
             last: Sequence::new(second, number, 0, second),
             next: 1,
             unsettled: 0,
@@ -214,19 +236,37 @@ impl Shard {
         self.unsettled = self.unsettled.saturating_sub(count);
     }
 
-    /// Drops the oldest record and returns what it cost.
-    pub(super) fn trim_oldest(&mut self) -> usize {
+    /// Lets go of the oldest record in memory and returns what it cost.
+    pub(super) fn evict_oldest(&mut self) -> usize {
         let Some(record) = self.records.pop_front() else {
             return 0;
         };
-        self.horizon = record.sequence.index() + 1;
+        self.in_memory_from = record.index() + 1;
         record.cost()
+    }
+
+    /// Nothing that is not in memory is kept.
+    pub(super) fn trim_to_memory(&mut self) {
+        self.trim_to(self.in_memory_from);
+    }
+
+    /// Nothing below an index is kept.
+    pub(super) fn trim_to(&mut self, index: u64) {
+        self.horizon = self.horizon.max(index);
+    }
+
+    /// Whether what came before a time was put on disk and can be there still.
+    pub(super) fn is_on_disk(&self) -> bool {
+        self.horizon < self.in_memory_from
     }
 
     /// Records from index `next` on; what was trimmed is skipped. At most `count`, and no more than fit into `bytes` of
     /// data and keys, but at least one if there is any.
-    pub(super) fn read(&self, next: u64, count: usize, bytes: usize) -> Slice {
+    pub(super) fn read(&self, next: u64, (count, bytes): (usize, usize)) -> Reading<Slice> {
         let next = next.clamp(self.horizon, self.end().max(self.horizon));
+        if next < self.in_memory_from {
+            return Reading::OnDisk(next..self.in_memory_from);
+        }
         let mut records = Vec::new();
         let mut size = 0;
         let mut is_full = false;
@@ -241,13 +281,40 @@ impl Shard {
         }
         is_full |= records.len() == count;
         let last = records.last().map(|record| record.sequence);
-        Slice {
+        Reading::Slice(Slice {
             next: last.map_or(next, |last| last.index() + 1),
             continuation: last.unwrap_or(self.last),
             bytes: size,
             encoded: OnceLock::new(),
             is_full,
+            next_arrival: None,
             records,
+        })
+    }
+
+    /// As [`Shard::read`], with what that wanted loaded.
+    pub(super) fn read_with(
+        &self,
+        next: u64,
+        loaded: Option<Loaded>,
+        most: (usize, usize),
+    ) -> Reading<Slice> {
+        let Some(loaded) = loaded else {
+            return self.read(next, most);
+        };
+        match loaded.records.last().map(|record| record.sequence) {
+            // Retention has passed it all, or there was a gap.
+            None => self.read(loaded.next.max(next), most),
+            Some(continuation) => Reading::Slice(Slice {
+                next: loaded.next,
+                continuation,
+                bytes: loaded.records.iter().map(|record| record.size()).sum(),
+                encoded: OnceLock::new(),
+                // Nothing can come to be between these records and the next.
+                is_full: true,
+                next_arrival: loaded.next_arrival,
+                records: loaded.records,
+            }),
         }
     }
 
@@ -272,10 +339,13 @@ impl Shard {
         index >= self.horizon
     }
 
-    /// How far a reader who will read index `next` next is behind the tip.
-    pub(super) fn millis_behind(&self, next: u64, now: Now) -> u64 {
-        let unread = self.records.get(self.place(next));
-        unread.map_or(0, |record| now.wall.saturating_sub(record.arrival))
+    /// How far a reader who has read a slice is behind the tip.
+    pub(super) fn millis_behind(&self, slice: &Slice, now: Now) -> u64 {
+        let unread = || self.records.get(self.place(slice.next));
+        let arrival = slice
+            .next_arrival
+            .or_else(|| unread().map(|record| record.arrival));
+        arrival.map_or(0, |arrival| now.wall.saturating_sub(arrival))
     }
 
     /// The index at which a read begins.
@@ -287,6 +357,7 @@ impl Shard {
         match start {
             Start::TrimHorizon => Ok(self.horizon),
             Start::Latest => Ok(self.end()),
+            Start::Index(index) => Ok(index.max(self.horizon)),
             Start::At(sequence) => {
                 self.check(sequence)?;
                 Ok(sequence.index().max(self.horizon))

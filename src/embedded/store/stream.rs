@@ -23,6 +23,18 @@ pub(crate) enum Status {
 }
 
 impl Status {
+    /// The state of a stream while it changes.
+    pub(super) fn during(change: &Change) -> Self {
+        match change {
+            Change::Create => Self::Creating,
+            Change::Delete => Self::Deleting,
+            Change::Split { .. }
+            | Change::Merge { .. }
+            | Change::Resize { .. }
+            | Change::Settings(_) => Self::Updating,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Creating => "CREATING",
@@ -50,7 +62,7 @@ impl Mode {
 }
 
 /// What a stream will have done once its time is up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Change {
     Create,
     Delete,
@@ -88,10 +100,10 @@ pub(crate) struct Stream {
     /// Wall time of the next look at what retention has passed.
     pub(super) sweep_at: u64,
     /// The open shards by the end of their range: whose a hash is, by binary search.
-    open: Vec<(u128, u32)>,
-    next_shard: u32,
+    pub(super) open: Vec<(u128, u32)>,
+    pub(super) next_shard: u32,
     /// Shards that were closed since this was last asked.
-    closed: Vec<u32>,
+    pub(super) closed: Vec<u32>,
 }
 
 /// What a new stream is to be.
@@ -195,8 +207,9 @@ impl Stream {
         self.shards.get_mut(number)
     }
 
-    /// Forgets the consumers whose deregistration is done.
-    pub(super) fn drop_consumers(&mut self, now: Now) {
+    /// Forgets the consumers whose deregistration is done; whether there were any.
+    pub(super) fn drop_consumers(&mut self, now: Now) -> bool {
+        let before = self.consumers.len();
         let latest = &mut self.deregistered_second;
         self.consumers.retain(|_, consumer| {
             let is_gone = consumer.gone_at.is_some_and(|at| now.steady >= at);
@@ -205,6 +218,7 @@ impl Stream {
             }
             !is_gone
         });
+        self.consumers.len() < before
     }
 
     /// Whether records can be written and read.

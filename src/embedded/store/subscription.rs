@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hash::HashRange;
+use super::load::{Load, Loaded, load};
 use super::rates::{self, Bucket};
 use super::recent::Recent;
 use super::sequence::Sequence;
-use super::shard::{Shard, Slice};
+use super::shard::{Reading, Shard, Slice};
 use super::stream::Stream;
 use crate::embedded::clock::Now;
 use crate::embedded::{Error, Limits};
@@ -27,6 +28,8 @@ pub(crate) struct SubscriptionId(pub(crate) u64);
 pub(crate) enum Step {
     /// Send this.
     Event(Event),
+    /// Load this and come again with it.
+    Load(Load),
     /// Nothing before this steady time, unless the subscription is woken.
     Wait(u64),
     /// The stream of events ends, with an exception or without.
@@ -187,7 +190,13 @@ impl Subscriptions {
     }
 
     /// The next step of a subscription. `stream` is the one it belongs to, if that still exists.
-    pub(super) fn next(&mut self, id: SubscriptionId, stream: Option<&Stream>, now: Now) -> Step {
+    pub(super) fn next(
+        &mut self,
+        id: SubscriptionId,
+        stream: Option<&Stream>,
+        loaded: Option<Loaded>,
+        now: Now,
+    ) -> Step {
         let heartbeat = self.lifetimes.heartbeat;
         let Some(subscription) = self.live.get_mut(&id) else {
             return Step::End(None);
@@ -209,13 +218,17 @@ impl Subscriptions {
             );
             return Step::End(Some(Error::not_found(error)));
         };
-        let slice = self.recent.read(
-            stream.uid,
-            shard,
-            subscription.next,
-            EVENT_RECORDS,
-            EVENT_BYTES,
-        );
+        let most = (EVENT_RECORDS, EVENT_BYTES);
+        let read = self
+            .recent
+            .read(stream.uid, shard, subscription.next, loaded, most);
+        let slice = match read {
+            Reading::Slice(slice) => slice,
+            Reading::OnDisk(range) => {
+                subscription.next = range.start;
+                return Step::Load(load(stream, shard, range, most, now));
+            }
+        };
         if let Some(pace) = &mut subscription.pace
             && !pace.try_take(slice.bytes as u64, now)
         {
@@ -245,7 +258,7 @@ impl Subscriptions {
         subscription.heartbeat_due = now.steady.saturating_add(heartbeat);
         Step::Event(Event {
             continuation: Some(slice.continuation),
-            millis_behind: shard.millis_behind(slice.next, now),
+            millis_behind: shard.millis_behind(&slice, now),
             slice,
             children: Vec::new(),
         })

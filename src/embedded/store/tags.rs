@@ -26,7 +26,7 @@ pub(crate) struct Resource<'a> {
 impl Store {
     /// The tags of a resource.
     pub(crate) fn tags(&mut self, of: Resource<'_>, now: Now) -> Result<&Tags, Error> {
-        let stream = self.stream_mut(of.stream, now)?;
+        let stream = self.find(of.stream, now)?;
         tags_of(stream, of).map(|tags| &*tags)
     }
 

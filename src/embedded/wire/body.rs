@@ -14,11 +14,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::events;
 use super::faulty::Broken;
 use super::line::{Fate, Line};
-use crate::embedded::Service;
 use crate::embedded::faults::{Fault, Moment, Subject};
 use crate::embedded::operations::Operation;
 use crate::embedded::operations::consumers::Subscribed;
-use crate::embedded::store::{Event, Step, SubscriptionId};
+use crate::embedded::store::{Event, Loaded, Step, SubscriptionId};
+use crate::embedded::{Error, Service};
 
 /// An answer's body.
 #[derive(Debug)]
@@ -89,7 +89,11 @@ pub(super) struct EventBody {
     /// What is left of the frame that is on its way.
     rest: VecDeque<Bytes>,
     end: Option<End>,
+    /// What is being read from disk for the next event.
+    loading: Option<Loading>,
 }
+
+type Loading = Pin<Box<dyn Future<Output = Result<Loaded, Error>> + Send + Sync>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -116,6 +120,7 @@ impl EventBody {
             line,
             rest: VecDeque::new(),
             end: None,
+            loading: None,
             state: State::Opening,
             timer: None,
         }
@@ -164,8 +169,25 @@ impl EventBody {
             progress.made_progress();
             return Poll::Ready(Some(Ok(piece)));
         }
+        let mut loaded = None;
         loop {
-            match self.service.next_step(self.id, cx.waker()) {
+            if let Some(loading) = &mut self.loading {
+                let done = ready!(loading.as_mut().poll(cx));
+                self.loading = None;
+                match done {
+                    Ok(done) => loaded = Some(done),
+                    Err(error) => {
+                        progress.made_progress();
+                        self.state = State::Ended;
+                        return Poll::Ready(Some(Ok(events::exception(&error))));
+                    }
+                }
+            }
+            match self.service.next_step(self.id, loaded.take(), cx.waker()) {
+                Step::Load(load) => {
+                    let service = self.service.clone();
+                    self.loading = Some(Box::pin(async move { service.load(load).await }));
+                }
                 Step::Event(event) => {
                     progress.made_progress();
                     return self.deliver(&event);

@@ -99,8 +99,8 @@ pub(super) async fn run(
         Operation::DescribeStreamSummary => answered!(streams::summarize),
         Operation::DisableEnhancedMonitoring => answered!(await settings::disable_monitoring),
         Operation::EnableEnhancedMonitoring => answered!(await settings::enable_monitoring),
-        Operation::GetRecords => answered!(records::get),
-        Operation::GetShardIterator => answered!(records::iterator),
+        Operation::GetRecords => answered!(await records::get),
+        Operation::GetShardIterator => answered!(await records::iterator),
         Operation::IncreaseStreamRetentionPeriod => silent!(await settings::increase_retention),
         Operation::ListShards => answered!(shards::list),
         Operation::ListStreamConsumers => answered!(consumers::list),
@@ -127,7 +127,7 @@ pub(super) async fn run(
             request.answer(&records::put_many(to, input, &request.refused).await?)
         }
         Operation::SubscribeToShard => {
-            let subscribed = consumers::subscribe(to, request.input(body)?)?;
+            let subscribed = consumers::subscribe(to, request.input(body)?).await?;
             let events = EventBody::new(service.clone(), subscribed, Arc::clone(line));
             Ok(Body::Events(events))
         }

@@ -18,7 +18,7 @@ pub(crate) struct Launch {
     listen: Option<String>,
     args: Vec<String>,
     envs: Vec<(String, String)>,
-    open_files: Option<(u32, u32)>,
+    under: Option<String>,
     folder: TempDir,
 }
 
@@ -40,7 +40,7 @@ impl Launch {
             listen: Some("127.0.0.1:0".to_owned()),
             args: Vec::new(),
             envs: Vec::new(),
-            open_files: None,
+            under: None,
             folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
@@ -69,8 +69,13 @@ impl Launch {
     }
 
     /// Lets the program have so many open files, and so many if it asks for more.
-    pub(crate) fn open_files(mut self, soft: u32, hard: u32) -> Self {
-        self.open_files = Some((soft, hard));
+    pub(crate) fn open_files(self, soft: u32, hard: u32) -> Self {
+        self.under(&format!("ulimit -Sn {soft} && ulimit -Hn {hard}"))
+    }
+
+    /// Runs these shell commands first, in the process that then becomes the program.
+    pub(crate) fn under(mut self, commands: &str) -> Self {
+        self.under = Some(commands.to_owned());
         self
     }
 
@@ -147,12 +152,11 @@ impl Launch {
             args.extend(["--listen".to_owned(), listen]);
         }
         args.extend(self.args);
-        let mut command = match self.open_files {
+        let mut command = match &self.under {
             None => Command::new(PROGRAM),
-            Some((soft, hard)) => {
+            Some(commands) => {
                 let mut shell = Command::new("sh");
-                let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard}");
-                shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\""), PROGRAM]);
+                shell.args(["-c", &format!("{commands} && exec \"$0\" \"$@\""), PROGRAM]);
                 shell
             }
         };

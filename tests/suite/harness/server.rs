@@ -248,7 +248,12 @@ impl Server {
         rustix::process::kill_process(self.pid(), signal).expect("a signal to the child");
     }
 
-    fn pid(&self) -> Pid {
+    /// What it has written to stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        joined(&self.stderr)
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 

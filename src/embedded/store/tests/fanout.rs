@@ -6,12 +6,12 @@ use super::*;
 fn a_waiting_subscription_is_woken_by_what_concerns_it_and_nothing_else() {
     let mut store = store(Config::default(), 2);
     let id = subscribe(&mut store, Start::TrimHorizon, at(0)).unwrap();
-    let first = event(store.next(id, at(0)));
+    let first = event(store.next(id, None, at(0)));
     assert_eq!(
         (first.slice.records.len(), first.continuation),
         (0, Some(start_of(&mut store, 0)))
     );
-    assert!(matches!(store.next(id, at(10)), Step::Wait(5_000)));
+    assert!(matches!(store.next(id, None, at(10)), Step::Wait(5_000)));
     store
         .put(
             STREAM,
@@ -29,7 +29,7 @@ fn a_waiting_subscription_is_woken_by_what_concerns_it_and_nothing_else() {
     });
     let put = put_all(&mut store, two.into(), at(20));
     assert_eq!(store.take_woken(), [id]);
-    let both = event(store.next(id, at(25)));
+    let both = event(store.next(id, None, at(25)));
     assert_eq!(
         (
             both.slice.records.len(),
@@ -38,8 +38,8 @@ fn a_waiting_subscription_is_woken_by_what_concerns_it_and_nothing_else() {
         ),
         (2, Some(put[1].sequence), 0)
     );
-    assert!(matches!(store.next(id, at(30)), Step::Wait(5_025)));
-    let empty = event(store.next(id, at(5_025)));
+    assert!(matches!(store.next(id, None, at(30)), Step::Wait(5_025)));
+    let empty = event(store.next(id, None, at(5_025)));
     assert_eq!(
         (empty.slice.records.len(), empty.continuation),
         (0, Some(put[1].sequence))
@@ -48,7 +48,7 @@ fn a_waiting_subscription_is_woken_by_what_concerns_it_and_nothing_else() {
         .deregister_consumer(STREAM, "reader", at(5_030))
         .unwrap();
     assert!(
-        matches!(store.next(id, at(5_030)), Step::End(Some(error)) if error.kind() == ErrorKind::ResourceNotFound)
+        matches!(store.next(id, None, at(5_030)), Step::End(Some(error)) if error.kind() == ErrorKind::ResourceNotFound)
     );
     assert_eq!(store.subscription_count(), 0);
 }
@@ -64,7 +64,7 @@ fn a_backlog_comes_in_pieces_and_a_large_record_alone() {
     }
     let id = subscribe(&mut store, Start::TrimHorizon, at(100)).unwrap();
     let mut pieces = Vec::new();
-    while let Step::Event(event) = store.next(id, at(100)) {
+    while let Step::Event(event) = store.next(id, None, at(100)) {
         pieces.push((event.slice.records.len(), event.millis_behind));
     }
     assert_eq!(pieces, [(2, 98), (1, 97), (2, 0)]);
@@ -74,7 +74,7 @@ fn a_backlog_comes_in_pieces_and_a_large_record_alone() {
             .unwrap();
     }
     let pieces: Vec<_> = (0..3)
-        .map(|_| event(store.next(id, at(200))).slice.records.len())
+        .map(|_| event(store.next(id, None, at(200))).slice.records.len())
         .collect();
     assert_eq!(pieces, [1_000, 1_000, 500]);
 }
@@ -92,15 +92,15 @@ fn a_subscription_ends_with_its_shard_after_naming_the_children() {
         .register_consumer(STREAM, "reader", Tags::new(), at(10))
         .unwrap();
     let id = subscribe(&mut store, Start::TrimHorizon, at(20)).unwrap();
-    event(store.next(id, at(20)));
-    assert!(matches!(store.next(id, at(20)), Step::Wait(_)));
+    event(store.next(id, None, at(20)));
+    assert!(matches!(store.next(id, None, at(20)), Step::Wait(_)));
     store.split_shard(STREAM, SHARD, 1 << 127, at(30)).unwrap();
     // The split takes its time: the subscription is told when to look again.
     assert_eq!(store.take_woken(), [id]);
-    assert!(matches!(store.next(id, at(31)), Step::Wait(40)));
+    assert!(matches!(store.next(id, None, at(31)), Step::Wait(40)));
     put(&mut store, "a", at(39));
-    assert_eq!(event(store.next(id, at(40))).slice.records.len(), 1);
-    let last = event(store.next(id, at(40)));
+    assert_eq!(event(store.next(id, None, at(40))).slice.records.len(), 1);
+    let last = event(store.next(id, None, at(40)));
     assert_eq!(
         (
             last.slice.records.len(),
@@ -109,7 +109,7 @@ fn a_subscription_ends_with_its_shard_after_naming_the_children() {
         ),
         (0, None, 2)
     );
-    assert!(matches!(store.next(id, at(40)), Step::End(None)));
+    assert!(matches!(store.next(id, None, at(40)), Step::End(None)));
 }
 
 #[test]
@@ -124,9 +124,9 @@ fn a_second_subscription_is_refused_before_five_seconds_and_takes_over_after() {
     );
     let second = subscribe(&mut store, Start::Latest, at(5_000)).unwrap();
     assert!(
-        matches!(store.next(first, at(5_000)), Step::End(Some(error)) if error.kind() == ErrorKind::ResourceInUse)
+        matches!(store.next(first, None, at(5_000)), Step::End(Some(error)) if error.kind() == ErrorKind::ResourceInUse)
     );
-    event(store.next(second, at(5_000)));
+    event(store.next(second, None, at(5_000)));
     // Also when the one before is gone: the call was successful.
     store.unsubscribe(second);
     assert_eq!(
@@ -142,9 +142,12 @@ fn a_second_subscription_is_refused_before_five_seconds_and_takes_over_after() {
 fn a_subscription_expires() {
     let mut store = store(Config::default(), 1);
     let id = subscribe(&mut store, Start::Latest, at(0)).unwrap();
-    event(store.next(id, at(299_999)));
-    assert!(matches!(store.next(id, at(299_999)), Step::Wait(300_000)));
-    assert!(matches!(store.next(id, at(300_000)), Step::End(None)));
+    event(store.next(id, None, at(299_999)));
+    assert!(matches!(
+        store.next(id, None, at(299_999)),
+        Step::Wait(300_000)
+    ));
+    assert!(matches!(store.next(id, None, at(300_000)), Step::End(None)));
 }
 
 #[test]

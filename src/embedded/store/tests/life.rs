@@ -23,7 +23,7 @@ fn over_the_memory_bound_the_oldest_records_of_any_stream_go() {
         let from = store
             .locate(name, SHARD, Start::TrimHorizon, at(9))
             .unwrap();
-        store.read(name, from, 10, at(9)).unwrap().records.len()
+        store.look(name, from, 10, at(9)).unwrap().records.len()
     };
     assert_eq!(
         (kept(&mut store, "other"), kept(&mut store, STREAM)),
@@ -49,7 +49,7 @@ fn a_reader_behind_the_trim_horizon_goes_on_at_it() {
         .locate(STREAM, SHARD, Start::TrimHorizon, at(0))
         .unwrap();
     let last = put_all(&mut store, vec![record("a", 1_800)], at(1))[0].sequence;
-    let batch = store.read(STREAM, from, 10, at(1)).unwrap();
+    let batch = store.look(STREAM, from, 10, at(1)).unwrap();
     assert_eq!(
         batch
             .records

@@ -148,7 +148,7 @@ proptest! {
             };
             while due <= until {
                 now = now.max(due);
-                match store.next(id, at(now)) {
+                match store.next(id, None, at(now)) {
                     Step::Event(event) => {
                         let size: usize = event.slice.records.iter().map(|record| record.size()).sum();
                         prop_assert!(account.has(size as u64, now), "{} bytes at {}", size, now);
@@ -159,6 +159,7 @@ proptest! {
                         prop_assert!(until > now);
                         due = until;
                     }
+                    Step::Load(load) => prop_assert!(false, "there is no disk for {:?}", load),
                     Step::End(error) => prop_assert!(false, "ended with {:?}", error),
                 }
             }
@@ -198,11 +199,11 @@ fn after_ten_megabytes_nothing_is_read_for_five_seconds() {
     let from = store
         .locate(STREAM, SHARD, Start::TrimHorizon, at(0))
         .unwrap();
-    let first = store.read(STREAM, from, 10_000, at(0)).unwrap();
+    let first = store.look(STREAM, from, 10_000, at(0)).unwrap();
     assert_eq!(first.records.len(), 10);
     let from = first.next.unwrap();
     for millis in [0, 1, 2_500, 4_999] {
-        let refused = store.read(STREAM, from, 1, at(millis)).unwrap_err();
+        let refused = store.look(STREAM, from, 1, at(millis)).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ProvisionedThroughputExceeded);
         assert_eq!(
             refused.message(),
@@ -210,11 +211,11 @@ fn after_ten_megabytes_nothing_is_read_for_five_seconds() {
         );
     }
     // A second's worth is there again; who takes it all waits for the next one.
-    let second = store.read(STREAM, from, 2, at(5_000)).unwrap();
+    let second = store.look(STREAM, from, 2, at(5_000)).unwrap();
     assert_eq!(second.records.len(), 2);
     let from = second.next.unwrap();
-    assert!(store.read(STREAM, from, 1, at(5_999)).is_err());
-    assert!(store.read(STREAM, from, 1, at(6_000)).is_ok());
+    assert!(store.look(STREAM, from, 1, at(5_999)).is_err());
+    assert!(store.look(STREAM, from, 1, at(6_000)).is_ok());
 }
 
 #[test]
@@ -228,12 +229,12 @@ fn a_shard_is_read_five_times_a_second_by_all_together() {
         .locate(STREAM, "shardId-000000000001", Start::TrimHorizon, at(0))
         .unwrap();
     for _ in 0..5 {
-        store.read(STREAM, from, 1, at(0)).unwrap();
+        store.look(STREAM, from, 1, at(0)).unwrap();
     }
-    assert!(store.read(STREAM, from, 1, at(199)).is_err());
-    assert!(store.read(STREAM, other, 1, at(199)).is_ok());
-    assert!(store.read(STREAM, from, 1, at(200)).is_ok());
-    assert!(store.read(STREAM, from, 1, at(200)).is_err());
+    assert!(store.look(STREAM, from, 1, at(199)).is_err());
+    assert!(store.look(STREAM, other, 1, at(199)).is_ok());
+    assert!(store.look(STREAM, from, 1, at(200)).is_ok());
+    assert!(store.look(STREAM, from, 1, at(200)).is_err());
     let iterator = |store: &mut Store, now| store.iterator(STREAM, SHARD, Start::Latest, now);
     for _ in 0..5 {
         iterator(&mut store, at(300)).unwrap();
@@ -284,14 +285,14 @@ fn a_paced_subscription_is_woken_by_its_end_and_not_by_records() {
     for _ in 0..3 {
         put_all(&mut store, vec![record("a", 1024 * 1024 - 1)], at(0));
     }
-    event(store.next(id, at(0)));
-    event(store.next(id, at(0)));
-    assert!(matches!(store.next(id, at(0)), Step::Wait(500)));
+    event(store.next(id, None, at(0)));
+    event(store.next(id, None, at(0)));
+    assert!(matches!(store.next(id, None, at(0)), Step::Wait(500)));
     put(&mut store, "a", at(1));
     assert_eq!(store.take_woken(), []);
     store.deregister_consumer(STREAM, "reader", at(2)).unwrap();
     assert_eq!(store.take_woken(), [id]);
-    assert!(matches!(store.next(id, at(2)), Step::End(Some(_))));
+    assert!(matches!(store.next(id, None, at(2)), Step::End(Some(_))));
 }
 
 #[test]

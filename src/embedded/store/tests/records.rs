@@ -115,7 +115,7 @@ fn what_is_prepared_is_seen_when_it_is_published_and_a_shard_ends_after_it() {
     assert_eq!(read(&mut store, SHARD, Start::TrimHorizon, at(1)), [first]);
     store.split_shard(STREAM, SHARD, 1 << 127, at(2)).unwrap();
     let from = store.locate(STREAM, SHARD, Start::Latest, at(2)).unwrap();
-    let waiting = store.read(STREAM, from, 9, at(2)).unwrap();
+    let waiting = store.look(STREAM, from, 9, at(2)).unwrap();
     assert!(waiting.records.is_empty() && waiting.next.is_some());
     let shard = |store: &mut Store, settled, record: Option<&Arc<Record>>| {
         let stream = store.streams.get_mut(STREAM).unwrap();
@@ -126,11 +126,11 @@ fn what_is_prepared_is_seen_when_it_is_published_and_a_shard_ends_after_it() {
         shard.settle(settled);
     };
     shard(&mut store, 1, Some(&hidden));
-    let seen = store.read(STREAM, from, 9, at(2)).unwrap();
+    let seen = store.look(STREAM, from, 9, at(2)).unwrap();
     assert_eq!(seen.records.len(), 1);
     // Its number is not given again.
     shard(&mut store, 1, None);
-    let end = store.read(STREAM, seen.next.unwrap(), 9, at(2)).unwrap();
+    let end = store.look(STREAM, seen.next.unwrap(), 9, at(2)).unwrap();
     assert!(end.records.is_empty() && end.next.is_none());
     assert_eq!(end.children.len(), 2);
     assert!(gone.sequence > hidden.sequence && hidden.sequence > first);

@@ -53,7 +53,7 @@ fn a_closed_shard_is_read_to_its_end_and_names_its_children() {
     let from = store
         .locate(STREAM, SHARD, Start::TrimHorizon, at(10))
         .unwrap();
-    let batch = store.read(STREAM, from, 10, at(10)).unwrap();
+    let batch = store.look(STREAM, from, 10, at(10)).unwrap();
     assert_eq!(
         (batch.records.len(), batch.next, batch.children.len()),
         (1, None, 2)

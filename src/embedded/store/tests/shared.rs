@@ -24,7 +24,9 @@ fn subscriptions_at_the_same_place_share_what_they_are_sent() {
     let mut store = store(Config::default(), 1);
     let ids = subscribed(&mut store, 20);
     let events = |store: &mut Store, now| -> Vec<_> {
-        ids.iter().map(|id| event(store.next(*id, now))).collect()
+        ids.iter()
+            .map(|id| event(store.next(*id, None, now)))
+            .collect()
     };
     for millis in 0..3 {
         put_all(&mut store, vec![record("a", 1_000)], at(millis));
@@ -41,10 +43,19 @@ fn a_slice_that_has_become_too_short_is_not_shared() {
     let mut store = store(Config::default(), 1);
     let ids = subscribed(&mut store, 2);
     put(&mut store, "a", at(0));
-    assert_eq!(event(store.next(ids[0], at(0))).slice.records.len(), 1);
+    assert_eq!(
+        event(store.next(ids[0], None, at(0))).slice.records.len(),
+        1
+    );
     put(&mut store, "a", at(1));
-    assert_eq!(event(store.next(ids[1], at(1))).slice.records.len(), 2);
-    assert_eq!(event(store.next(ids[0], at(1))).slice.records.len(), 1);
+    assert_eq!(
+        event(store.next(ids[1], None, at(1))).slice.records.len(),
+        2
+    );
+    assert_eq!(
+        event(store.next(ids[0], None, at(1))).slice.records.len(),
+        1
+    );
 }
 
 #[test]
@@ -52,11 +63,14 @@ fn what_was_trimmed_is_not_shared() {
     let mut store = store(Config::default(), 1);
     let ids = subscribed(&mut store, 2);
     put(&mut store, "a", at(0));
-    assert_eq!(event(store.next(ids[0], at(0))).slice.records.len(), 1);
+    assert_eq!(
+        event(store.next(ids[0], None, at(0))).slice.records.len(),
+        1
+    );
     let kept = put(&mut store, "a", at(60_000));
     store.stream_mut(STREAM, at(0)).unwrap().settings.retention = 1_000;
     let _ = store.stream(STREAM, at(61_000)).unwrap();
-    let read = event(store.next(ids[1], at(61_000)));
+    let read = event(store.next(ids[1], None, at(61_000)));
     let read: Vec<_> = read.slice.records.iter().map(|r| r.sequence).collect();
     assert_eq!(read, [kept]);
 }
@@ -74,7 +88,7 @@ proptest! {
         let mut read = vec![Vec::new(); ids.len()];
         let mut put = Vec::new();
         let mut ask = |store: &mut Store, reader: usize, now| {
-            let Step::Event(event) = store.next(ids[reader], now) else { return false };
+            let Step::Event(event) = store.next(ids[reader], None, now) else { return false };
             read[reader].extend(event.slice.records.iter().map(|record| record.sequence));
             true
         };
