@@ -17,7 +17,8 @@ pub(crate) async fn report(scale: Scale) {
         let reader = kinesis.another();
         let mut events =
             Subscription::open(&reader, &consumer, ShardIteratorType::TrimHorizon).await;
-        let mut times = Histogram::<u64>::new(3).unwrap();
+        // Up to a minute.
+        let mut times = Histogram::<u64>::new_with_max(60_000_000_000, 3).unwrap();
         for sample in 0..scale.samples + 20 {
             let start = Instant::now();
             let came = async {
