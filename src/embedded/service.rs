@@ -229,11 +229,11 @@ impl Service {
         self.inner.clock.instant(steady)
     }
 
-    /// Counts a call against the account's rates, if there are any.
-    pub(super) fn count_call(&self, operation: Operation) -> Result<(), Error> {
+    /// Counts a call against its account's rates, if there are any.
+    pub(super) fn count_call(&self, account: &str, operation: Operation) -> Result<(), Error> {
         match self.config().limits {
             Limits::Off => Ok(()),
-            Limits::Aws => self.with(|store, now| store.count_call(operation.name(), now)),
+            Limits::Aws => self.with(|store, now| store.count_call(account, operation.name(), now)),
         }
     }
 

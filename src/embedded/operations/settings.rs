@@ -74,21 +74,27 @@ pub(crate) async fn increase_retention(
     context: &Context<'_>,
     input: RetentionInput,
 ) -> Result<(), Error> {
-    retain(context, input, Longer::Yes).await
+    retain(context, input, Longer::Yes, "IncreaseStreamRetentionPeriod").await
 }
 
 pub(crate) async fn decrease_retention(
     context: &Context<'_>,
     input: RetentionInput,
 ) -> Result<(), Error> {
-    retain(context, input, Longer::No).await
+    retain(context, input, Longer::No, "DecreaseStreamRetentionPeriod").await
 }
 
-async fn retain(context: &Context<'_>, input: RetentionInput, longer: Longer) -> Result<(), Error> {
+async fn retain(
+    context: &Context<'_>,
+    input: RetentionInput,
+    longer: Longer,
+    operation: &str,
+) -> Result<(), Error> {
     let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
     let hours = given(input.retention_period_hours)?;
     context
         .commit(|store, now| {
+            store.count_stream_call(operation, &name, now)?;
             store.change_settings(&name, |settings| settings.retain(hours, longer), now)
         })
         .await
@@ -188,20 +194,21 @@ pub(crate) async fn enable_monitoring(
     context: &Context<'_>,
     input: MonitoringInput,
 ) -> Result<MonitoringOutput, Error> {
-    monitor(context, input, true).await
+    monitor(context, input, true, "EnableEnhancedMonitoring").await
 }
 
 pub(crate) async fn disable_monitoring(
     context: &Context<'_>,
     input: MonitoringInput,
 ) -> Result<MonitoringOutput, Error> {
-    monitor(context, input, false).await
+    monitor(context, input, false, "DisableEnhancedMonitoring").await
 }
 
 async fn monitor(
     context: &Context<'_>,
     input: MonitoringInput,
     is_on: bool,
+    operation: &str,
 ) -> Result<MonitoringOutput, Error> {
     let name = context.stream(input.stream_name, input.stream_arn.as_deref())?;
     let words = given(input.shard_level_metrics)?;
@@ -212,6 +219,7 @@ async fn monitor(
         .collect();
     context
         .commit(|store, now| {
+            store.count_stream_call(operation, &name, now)?;
             let (before, after) = store.monitor(&name, &metrics, is_on, now)?;
             let names = |metrics: Vec<Metric>| metrics.into_iter().map(Metric::name).collect();
             Ok(MonitoringOutput {

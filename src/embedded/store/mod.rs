@@ -46,7 +46,7 @@ pub(crate) use self::tags::{Resource, Tags, admit};
 
 use self::journal::Journal;
 use self::ledger::Ledger;
-use self::rates::Calls;
+use self::rates::Accounts;
 use self::stream::{Change, Pending};
 use self::subscription::{Lifetimes, Subscriptions};
 use super::clock::{Now, millis};
@@ -69,7 +69,7 @@ pub(crate) struct Store {
     /// What was prepared and is not to be seen yet.
     journal: Journal,
     subscriptions: Subscriptions,
-    calls: Calls,
+    accounts: Accounts,
     account: Commitment,
     last_uid: u64,
     last_order: u64,
@@ -91,7 +91,7 @@ impl Store {
             ledger: Ledger::default(),
             journal: Journal::default(),
             subscriptions: Subscriptions::new(lifetimes),
-            calls: Calls::default(),
+            accounts: Accounts::default(),
             account: Commitment::default(),
             last_uid: 0,
             last_order: 0,
@@ -114,14 +114,18 @@ impl Store {
         self.subscriptions.len()
     }
 
-    /// Counts a call of an operation whose rate is limited for the account.
+    /// Counts a call of an operation whose rate is limited for each account.
     ///
     /// # Errors
     ///
     /// `LimitExceeded`, when there were too many.
-    pub(crate) fn count_call(&mut self, operation: &str, now: Now) -> Result<(), Error> {
-        if self.is_limited() && !self.calls.of_account(operation, now) {
-            let account = &self.config.account;
+    pub(crate) fn count_call(
+        &mut self,
+        account: &str,
+        operation: &str,
+        now: Now,
+    ) -> Result<(), Error> {
+        if self.is_limited() && !self.accounts.admit(account, operation, now) {
             let text = format!("Rate exceeded for {operation} under account {account}.");
             return Err(Error::limit_exceeded(text));
         }

@@ -9,7 +9,7 @@
 //! The figures: <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html> and, for each operation,
 //! its page in <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Operations.html>.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::embedded::clock::Now;
 
@@ -24,6 +24,9 @@ const READ_CALLS: u64 = 5;
 const ITERATOR_CALLS: u64 = 5;
 /// SubscribeToShard, for a consumer and a shard.
 const SUBSCRIBE_CALLS: u64 = 1;
+
+/// Accounts that are remembered without a look at who can be forgotten.
+const FEW_ACCOUNTS: usize = 100;
 
 /// Who shares a rate of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +115,11 @@ impl Bucket {
         has
     }
 
+    fn is_full(&mut self, now: Now) -> bool {
+        self.settle(now);
+        self.owed == 0
+    }
+
     /// The steady time from which on so much can be taken.
     pub(super) fn due(&self, amount: u64) -> u64 {
         let missing = self.owed.saturating_sub(self.most_owed(amount));
@@ -191,16 +199,11 @@ pub(super) fn subscribing() -> Bucket {
     Bucket::new(SUBSCRIBE_CALLS)
 }
 
-/// Calls that are counted together: those of the account, or those about one stream.
+/// Calls that are counted together: those of an account, or those about one stream.
 #[derive(Debug, Default)]
 pub(super) struct Calls(BTreeMap<&'static str, Bucket>);
 
 impl Calls {
-    /// Whether an operation that has a rate for the account may be called.
-    pub(super) fn of_account(&mut self, operation: &str, now: Now) -> bool {
-        self.admit(operation, Per::Account, now)
-    }
-
     /// Whether an operation that has a rate for each stream may be called.
     pub(super) fn of_stream(&mut self, operation: &str, now: Now) -> bool {
         self.admit(operation, Per::Stream, now)
@@ -216,6 +219,40 @@ impl Calls {
         let bucket = self.0.entry(name).or_insert_with(|| Bucket::new(*rate));
         bucket.try_take(1, now)
     }
+
+    /// Whether there is as much as if nothing had ever been called.
+    fn are_full(&mut self, now: Now) -> bool {
+        self.0.values_mut().all(|bucket| bucket.is_full(now))
+    }
+}
+
+/// The calls of each account. Whose buckets are full again is as who never called, and is forgotten: it is no use to
+/// call by ever new names.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    calls: HashMap<Box<str>, Calls>,
+    /// At how many it is looked who can be forgotten.
+    look_at: usize,
+}
+
+impl Accounts {
+    /// Whether an operation that has a rate for each account may be called.
+    pub(super) fn admit(&mut self, account: &str, operation: &str, now: Now) -> bool {
+        if let Some(calls) = self.calls.get_mut(account) {
+            return calls.admit(operation, Per::Account, now);
+        }
+        if self.calls.len() >= self.look_at {
+            self.calls.retain(|_, calls| !calls.are_full(now));
+            self.look_at = FEW_ACCOUNTS.max(2 * self.calls.len());
+        }
+        let calls = self.calls.entry(account.into()).or_default();
+        calls.admit(operation, Per::Account, now)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
 }
 
 /// The rates of calls, as docs/LIMITS.md lists them.
@@ -223,7 +260,7 @@ impl Calls {
 pub(super) fn rows() -> Vec<String> {
     let row = |(name, rate, per): &(&str, u64, Per)| {
         let whose = match per {
-            Per::Account => "the account",
+            Per::Account => "each account",
             Per::Stream => "each stream",
         };
         format!("| `{name}` | {rate} | {whose} |")

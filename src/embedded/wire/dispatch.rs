@@ -85,7 +85,7 @@ pub(super) async fn run(
             Ok(Body::Whole(None))
         }};
     }
-    service.count_call(request.operation)?;
+    service.count_call(&request.caller.account, request.operation)?;
     match request.operation {
         Operation::AddTagsToStream => silent!(await tags::add),
         Operation::CreateStream => silent!(await streams::create),

@@ -6,6 +6,7 @@ use super::super::rates::Bucket;
 use super::*;
 
 const MIB: u64 = 1024 * 1024;
+const ACCOUNT: &str = "111111111111";
 
 fn limited() -> Config {
     Config {
@@ -300,14 +301,16 @@ fn calls_are_counted_for_the_account_or_for_each_stream() {
     let mut store = store(limited(), 1);
     store.create_stream(new_stream("other", 1), at(0)).unwrap();
     for _ in 0..5 {
-        store.count_call("CreateStream", at(0)).unwrap();
+        store.count_call(ACCOUNT, "CreateStream", at(0)).unwrap();
         store
             .count_stream_call("ListStreamConsumers", STREAM, at(0))
             .unwrap();
     }
-    let refused = store.count_call("CreateStream", at(199)).unwrap_err();
+    let refused = store
+        .count_call(ACCOUNT, "CreateStream", at(199))
+        .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::LimitExceeded);
-    store.count_call("CreateStream", at(200)).unwrap();
+    store.count_call(ACCOUNT, "CreateStream", at(200)).unwrap();
     let refused = store.count_stream_call("ListStreamConsumers", STREAM, at(0));
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::LimitExceeded);
     store
@@ -315,14 +318,31 @@ fn calls_are_counted_for_the_account_or_for_each_stream() {
         .unwrap();
     // What has no rate, and what there is none of, is not counted.
     for _ in 0..5_000 {
-        store.count_call("PutRecords", at(0)).unwrap();
+        store.count_call(ACCOUNT, "PutRecords", at(0)).unwrap();
         store
             .count_stream_call("ListShards", "none", at(0))
             .unwrap();
     }
+    // Another account has rates of its own.
+    store
+        .count_call("222222222222", "CreateStream", at(200))
+        .unwrap();
     // Without limits there are none.
     store.config.limits = Limits::Off;
-    store.count_call("CreateStream", at(200)).unwrap();
+    store.count_call(ACCOUNT, "CreateStream", at(200)).unwrap();
+}
+
+#[test]
+fn accounts_that_are_silent_are_forgotten() {
+    let mut store = store(limited(), 1);
+    for number in 0..100_000 {
+        let account = format!("{number:012}");
+        store
+            .count_call(&account, "CreateStream", at(number))
+            .unwrap();
+    }
+    // A call is forgotten after 200 ms.
+    assert!(store.accounts.len() <= 500, "{}", store.accounts.len());
 }
 
 #[test]

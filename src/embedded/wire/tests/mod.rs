@@ -2,6 +2,7 @@
 
 mod cbor;
 mod fuzz;
+mod rates;
 
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
