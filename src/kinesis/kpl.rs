@@ -4,7 +4,7 @@
 //! Source: <https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md>.
 //!
 //! Reading is lenient, as that document asks: what has not all three of magic, right MD5 and
-//! sound protobuf is a plain record, which is one user record.
+//! sound protobuf is a plain record, which is one user record. So is what has more than [`MOST_PARTS`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +13,17 @@ use std::vec;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use prost::Message as _;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
 
 use super::Record;
 
 const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 const MD5_BYTES: usize = 16;
+
+/// Keys and user records of one aggregate that are read, counted together. An empty one has two bytes in the record and
+/// some sixty in memory: this bounds what one record can cost, to some 5 MiB beside its own bytes. It leaves 16 bytes a part to
+/// a record of 1 MiB.
+const MOST_PARTS: usize = 65_536;
 
 /// What an aggregate has before and behind its protobuf, in bytes.
 pub const OVERHEAD: usize = MAGIC.len() + MD5_BYTES;
@@ -161,6 +167,9 @@ fn aggregate(data: &Bytes) -> Option<(Vec<Arc<str>>, Vec<Entry>)> {
     if Md5::digest(&protobuf)[..] != digest[..] {
         return None;
     }
+    if !is_within_bounds(&protobuf) {
+        return None;
+    }
     let content = AggregatedRecord::decode(protobuf).ok()?;
     let keys: Vec<Arc<str>> = content
         .partition_key_table
@@ -174,6 +183,21 @@ fn aggregate(data: &Bytes) -> Option<(Vec<Arc<str>>, Vec<Entry>)> {
             .iter()
             .all(|entry| entry.partition_key_index < count);
     sound.then_some((keys, content.records))
+}
+
+/// Whether a protobuf can be read without taking much memory; none is taken to find out.
+fn is_within_bounds(mut protobuf: &[u8]) -> bool {
+    for _ in 0..=MOST_PARTS {
+        if protobuf.is_empty() {
+            return true;
+        }
+        let skipped = decode_key(&mut protobuf)
+            .and_then(|(tag, kind)| skip_field(kind, tag, &mut protobuf, DecodeContext::default()));
+        if skipped.is_err() {
+            return false;
+        }
+    }
+    false
 }
 
 /// The user records of one record, in order.

@@ -99,6 +99,30 @@ fn an_index_beyond_the_key_table_makes_it_a_plain_record() {
     assert_eq!(pairs(data.clone()), [pair("outer", &data)]);
 }
 
+/// A record whose protobuf is one part over and over.
+fn repeated(part: &[u8], times: usize) -> Vec<u8> {
+    let protobuf = part.repeat(times);
+    [&MAGIC[..], &protobuf, &Md5::digest(&protobuf)[..]].concat()
+}
+
+#[test]
+fn too_many_parts_are_a_plain_record() {
+    // Empty keys, empty explicit hash keys, empty user records.
+    for part in [b"\x0a\x00", b"\x12\x00", b"\x1a\x00"] {
+        let data = repeated(part, 500_000);
+        assert_eq!(pairs(data.clone()), [pair("outer", &data)]);
+    }
+    assert!(!decode(&record(repeated(b"\x0a\x00", MOST_PARTS + 1))).is_aggregate());
+    assert!(decode(&record(repeated(b"\x0a\x00", MOST_PARTS))).is_aggregate());
+    let mut aggregate = Aggregate::new();
+    for _ in 1..MOST_PARTS {
+        aggregate.push("", Bytes::new());
+    }
+    assert_eq!(pairs(aggregate.encode()).len(), MOST_PARTS - 1);
+    aggregate.push("", Bytes::new());
+    assert_eq!(pairs(aggregate.encode()).len(), 1);
+}
+
 #[test]
 fn a_user_records_data_shares_the_records_memory() {
     let record = record(bytes(GOLDEN));
