@@ -71,15 +71,6 @@ async fn filled(folder: &Path) -> (String, Vec<Sequence>) {
     (described(&service), sequences)
 }
 
-async fn all(service: &Service) -> Vec<Sequence> {
-    let mut found = Vec::new();
-    for shard in shards(service) {
-        let records = read(service, &shard, Start::TrimHorizon).await;
-        found.extend(records.iter().map(|record| record.sequence));
-    }
-    found
-}
-
 fn sorted(mut sequences: Vec<Sequence>) -> Vec<Sequence> {
     sequences.sort_unstable();
     sequences

@@ -3,6 +3,7 @@
 mod crash;
 mod folder;
 mod forgetful;
+mod fuzz;
 mod memory;
 
 use std::fmt::Write as _;
@@ -63,6 +64,16 @@ async fn read(service: &Service, shard: &str, start: Start) -> Vec<std::sync::Ar
         next = batch.next;
     }
     records
+}
+
+/// The numbers of all records.
+async fn all(service: &Service) -> Vec<Sequence> {
+    let mut found = Vec::new();
+    for shard in shards(service) {
+        let records = read(service, &shard, Start::TrimHorizon).await;
+        found.extend(records.iter().map(|record| record.sequence));
+    }
+    found
 }
 
 /// The ids of all shards.
