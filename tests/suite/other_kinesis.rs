@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 
 use super::harness::{
-    Launch, PlainViewer, Server, Shown, Viewer, call_kinesis, eventually, kinesis_local, python,
+    Launch, PlainViewer, Server, Shown, Viewer, call_kinesis, eventually_in, kinesis_local, python,
     within,
 };
 
@@ -194,12 +195,22 @@ async fn a_client_that_speaks_cbor_is_answered_in_cbor() {
 }
 
 #[tokio::test]
-async fn every_constraint_of_the_service_model_holds_over_the_wire() {
+async fn every_constraint_of_the_service_model_holds_in_json() {
+    walk_over_the_service_model("json").await;
+}
+
+#[tokio::test]
+async fn every_constraint_of_the_service_model_holds_in_cbor() {
+    walk_over_the_service_model("cbor").await;
+}
+
+async fn walk_over_the_service_model(encoding: &str) {
     let server = Server::start_sharing(&["--embedded-shards", "1"]).await;
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let arguments = vec![
         format!("http://{}", server.kinesis()),
         readme.display().to_string(),
+        encoding.to_owned(),
     ];
     println!("{}", script("embedded/model_check.py", arguments).await);
     server.say("lobby", "still here").await;
@@ -290,14 +301,15 @@ async fn children_are_found(mode: &str) {
             .find_map(|line| line.strip_prefix("chat_room_consumer_shards "));
         line.is_some_and(|count| wanted.contains(&count))
     };
-    // The list of shards is asked for twice a minute.
-    eventually("the children are listed", || unread(&["3", "2"])).await;
+    // Nothing but the list tells of them, and that is asked for twice a minute.
+    let lists = Duration::from_mins(2);
+    eventually_in(lists, "the children are listed", || unread(&["3", "2"])).await;
     for (viewer, room) in viewers.iter_mut().zip(rooms) {
         let shown = viewer.take(6).await;
         let shown: Vec<_> = shown.into_iter().map(|shown| shown.text).collect();
         assert_eq!(shown, ["before", "0", "1", "2", "3", "4"], "{room}");
     }
     // Of three shards one is read to its end.
-    eventually("both children are read", || unread(&["2"])).await;
+    eventually_in(lists, "both children are read", || unread(&["2"])).await;
     server.stop().await;
 }

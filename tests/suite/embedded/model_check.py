@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Walks the service model of Kinesis, as botocore has it, and holds the embedded service to it over the wire.
 
-Usage: model_check.py ENDPOINT README
+Usage: model_check.py ENDPOINT README json|cbor
 
 For every operation that the README says the service has, and every member of its input however deep, it sends what lies
 just outside each constraint (required, length, pattern, range, enumeration, type) and expects ValidationException, or
 SerializationException for a wrong type; and what lies just inside, which must get neither. For every other operation it
 expects UnknownOperationException. The two lists of the README must together be the model's.
+
+The last argument is the encoding of the bodies, and of the answers.
 
 Everything is asked about a stream that does not exist: constraints come before anything is looked up.
 
@@ -23,6 +25,7 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 import botocore.session
+import cbor2
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -31,7 +34,7 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 STREAM = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/missing"
 CONSUMER = f"{STREAM}/consumer/missing:1"
-PUT = {"Data": "eA==", "PartitionKey": "k"}
+PUT = {"Data": b"x", "PartitionKey": "k"}
 
 # What each operation is asked, unless it is asked about the stream by its name and nothing else.
 ASKED = {
@@ -90,29 +93,57 @@ PATTERNS = {
     ),
 }
 
-# A JSON value of each kind, and which kinds of shapes take it. A number for a time is seconds.
-VALUES = {
-    "string": "x",
-    "number": 7,
-    "boolean": True,
-    "list": [],
-    "map": {},
-}
-TAKES = {
-    "string": ["string"],
-    "blob": ["string"],
-    "integer": ["number"],
-    "long": ["number"],
-    "timestamp": ["number"],
-    "boolean": ["boolean"],
-    "list": ["list"],
-    "map": ["map"],
-    "structure": ["map"],
-}
+class Time(int):
+    """A time, in seconds."""
+
+
+class Json:
+    content_type = "application/x-amz-json-1.1"
+    # A value of each kind, and which kinds a shape takes.
+    values = {"string": "x", "number": 7, "boolean": True, "list": [], "map": {}}
+    takes = {"string": "string", "blob": "string", "timestamp": "number"}
+    # Blobs that are none.
+    blobs = ("eA", "eA=", "!A==", "eB==", "=A==")
+    bodies = {"a list": b"[]", "no JSON": b"{", "a text": b'"x"', "null": b"null", "more than one": b"{} {}"}
+
+    @staticmethod
+    def dumps(value):
+        return json.dumps(value, default=lambda blob: base64.b64encode(blob).decode()).encode()
+
+    loads = staticmethod(json.loads)
+
+
+class Cbor:
+    content_type = "application/x-amz-cbor-1.1"
+    # A time is a number, of milliseconds, with a tag; tags are passed over.
+    values = {**Json.values, "blob": b"x"}
+    takes = {"string": "string", "blob": "blob", "timestamp": "number"}
+    blobs = ("eA==",)
+    bodies = {"a list": b"\x80", "a map cut short": b"\xa1", "a text": b"\x61x", "null": b"\xf6", "more than one": b"\xa0\xa0"}
+
+    @staticmethod
+    def dumps(value):
+        def tagged(value):
+            if isinstance(value, Time):
+                return cbor2.CBORTag(1, value * 1000)
+            if isinstance(value, list):
+                return [tagged(element) for element in value]
+            if isinstance(value, dict):
+                return {key: tagged(element) for key, element in value.items()}
+            return value
+
+        return cbor2.dumps(tagged(value))
+
+    loads = staticmethod(cbor2.loads)
+
+
+# Which kind of value a shape takes, where both encodings have the same.
+TAKES = {"integer": "number", "long": "number", "boolean": "boolean", "list": "list", "map": "map", "structure": "map"}
 
 
 class Service:
-    def __init__(self, endpoint):
+    def __init__(self, endpoint, encoding):
+        self.encoding = encoding
         parts = urlsplit(endpoint)
         self.host = parts.netloc
         self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
@@ -120,9 +151,9 @@ class Service:
 
     def ask(self, operation, body):
         """The error type of the answer; nothing if there is none."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else self.encoding.dumps(body)
         headers = {
-            "Content-Type": "application/x-amz-json-1.1",
+            "Content-Type": self.encoding.content_type,
             "X-Amz-Target": f"Kinesis_20131202.{operation}",
             "Host": self.host,
         }
@@ -133,7 +164,9 @@ class Service:
         content = answer.read()
         if answer.status == 200:
             return None
-        return json.loads(content)["__type"].split("#")[-1]
+        if answer.headers["Content-Type"] != self.encoding.content_type:
+            return f"an answer in {answer.headers['Content-Type']}"
+        return self.encoding.loads(content)["__type"].split("#")[-1]
 
 
 def long(shape, length):
@@ -178,11 +211,10 @@ def cases(shapes, name, valid):
                 yield f"the number {shape[bound]}", shape[bound], True
                 yield f"the number {shape[bound] + step}", shape[bound] + step, False
     elif kind == "blob":
-        yield "an empty blob", "", True
+        yield "an empty blob", b"", True
         if "max" in shape:
-            data = base64.b64encode(bytes(shape["max"] + 1)).decode()
-            yield f"{shape['max'] + 1} bytes", data, False
-            yield f"{shape['max']} bytes", base64.b64encode(bytes(shape["max"])).decode(), True
+            yield f"{shape['max'] + 1} bytes", bytes(shape["max"] + 1), False
+            yield f"{shape['max']} bytes", bytes(shape["max"]), True
     elif kind == "list":
         for length, fits in sizes(shape):
             yield f"{length} elements", [copy.deepcopy(valid[0])] * length, fits
@@ -226,34 +258,34 @@ def example(shapes, name):
         return shape["enum"][0]
     if "pattern" in shape:
         return PATTERNS[shape["pattern"]][0][0]
-    return {"string": "x", "blob": "eA==", "boolean": False, "timestamp": 1}.get(shape["type"], shape.get("min", 1))
+    return {"string": "x", "blob": b"x", "boolean": False, "timestamp": Time(1)}.get(shape["type"], shape.get("min", 1))
 
 
-def mistaken(shapes, name, valid):
+def mistaken(encoding, shapes, name, valid):
     """Values of a shape in which something is of the wrong type."""
-    shape = shapes[name]
+    shape, takes = shapes[name], {**TAKES, **encoding.takes}
     if shape["type"] == "structure":
         for member, reference in shape["members"].items():
             kind = shapes[reference["shape"]]["type"]
-            for what, value in VALUES.items():
-                if what not in TAKES[kind]:
+            for what, value in encoding.values.items():
+                if what != takes[kind]:
                     yield f"{member}: a {what}", {**valid, member: value}
             inner = valid.get(member, example(shapes, reference["shape"]))
-            for about, value in mistaken(shapes, reference["shape"], inner):
+            for about, value in mistaken(encoding, shapes, reference["shape"], inner):
                 yield f"{member}: {about}", {**valid, member: value}
     elif shape["type"] == "list":
         kind = shapes[shape["member"]["shape"]]["type"]
-        for what, value in {**VALUES, "null": None}.items():
-            if what not in TAKES[kind]:
+        for what, value in {**encoding.values, "null": None}.items():
+            if what != takes[kind]:
                 yield f"an element that is a {what}", [value]
-        for about, value in mistaken(shapes, shape["member"]["shape"], valid[0]):
+        for about, value in mistaken(encoding, shapes, shape["member"]["shape"], valid[0]):
             yield f"an element with {about}", [value]
     elif shape["type"] == "map":
-        for what, value in VALUES.items():
+        for what, value in encoding.values.items():
             if what != "string":
                 yield f"a value that is a {what}", {"k": value}
     elif shape["type"] == "blob":
-        for text in ("eA", "eA=", "!A==", "eB==", "=A=="):
+        for text in encoding.blobs:
             yield f"the blob {text!r}", text
 
 
@@ -265,10 +297,10 @@ def lists(readme):
     return set(re.findall(r"`(\w+)`", has)), set(re.findall(r"`(\w+)`", lacks))
 
 
-def main(endpoint, readme):
+def main(endpoint, readme, encoding):
     model = botocore.session.get_session().get_service_model("kinesis")._service_description
     shapes, operations = model["shapes"], model["operations"]
-    service = Service(endpoint)
+    service = Service(endpoint, encoding)
     has, lacks = lists(readme)
     wrong, asked = [], Counter()
 
@@ -286,7 +318,7 @@ def main(endpoint, readme):
     for operation in sorted(has):
         valid = ASKED.get(operation, {"StreamName": "missing"})
         expect("inside", operation, "as it should be", valid, lambda answer: answer not in refusals, "anything but a refusal")
-        for what, body in (("a list", b"[]"), ("no JSON", b"{"), ("a text", b'"x"'), ("null", b"null"), ("more than one", b"{} {}")):
+        for what, body in encoding.bodies.items():
             expect("type", operation, what, body, lambda answer: answer == "SerializationException", "SerializationException")
         if "input" not in operations[operation]:
             continue
@@ -296,7 +328,7 @@ def main(endpoint, readme):
                 expect("inside", operation, about, body, lambda answer: answer not in refusals, "anything but a refusal")
             else:
                 expect("outside", operation, about, body, lambda answer: answer == "ValidationException", "ValidationException")
-        for about, body in mistaken(shapes, name, valid):
+        for about, body in mistaken(encoding, shapes, name, valid):
             expect("type", operation, about, body, lambda answer: answer == "SerializationException", "SerializationException")
     print("\n".join(wrong))
     print(f"{sum(asked.values())} requests ({dict(asked)}), {len(wrong)} not answered as they should be")
@@ -304,6 +336,7 @@ def main(endpoint, readme):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    encodings = {"json": Json, "cbor": Cbor}
+    if len(sys.argv) != 4 or sys.argv[3] not in encodings:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2], encodings[sys.argv[3]])

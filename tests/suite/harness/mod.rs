@@ -21,15 +21,21 @@ pub(crate) use viewer::{PlainViewer, Shown, Viewer};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits until `condition` holds, and fails the test with `what` when it does not within [`DEADLINE`].
-pub(crate) async fn eventually<F: Future<Output = bool>>(
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {
+    eventually_in(DEADLINE, what, condition).await;
+}
+
+/// The same for what takes its time by itself: `deadline` is some times that.
+pub(crate) async fn eventually_in<F: Future<Output = bool>>(
+    deadline: Duration,
     what: &str,
     mut condition: impl FnMut() -> F,
 ) {
     let start = Instant::now();
     while !condition().await {
         assert!(
-            start.elapsed() < DEADLINE,
-            "not within {DEADLINE:?}: {what}"
+            start.elapsed() < deadline,
+            "not within {deadline:?}: {what}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
