@@ -28,3 +28,4 @@ mod original;
 mod other_kinesis;
 mod settings;
 mod trouble;
+mod unread;
