@@ -57,6 +57,11 @@ impl Stage {
     }
 
     fn publish(&self, text: &str) -> Position {
+        self.publish_behind(text, 0)
+    }
+
+    /// Read when the shard's tip was so many milliseconds ahead.
+    fn publish_behind(&self, text: &str, millis_behind: u64) -> Position {
         let sequence = self.next.replace(self.next.get() + 1).into();
         let position = Position { sequence, index: 0 };
         self.shard.append(vec![Message {
@@ -67,7 +72,7 @@ impl Stage {
             time: Timestamp::now(),
             position,
         }]);
-        self.shard.advance(sequence, 0);
+        self.shard.advance(sequence, millis_behind);
         position
     }
 
@@ -161,6 +166,28 @@ fn i1_whoever_could_not_resume_is_sent_away_to_come_again() {
         assert_eq!(text(&mut plain).await, "a");
         let mut v1 = stage.join(Encoding::V1, None).await;
         assert!(text(&mut v1).await.contains(r#""position":"0.4294967295""#));
+    });
+}
+
+#[test]
+fn i1_a_newcomer_is_not_told_a_position_long_past() {
+    run(async {
+        let stage = Stage::unread(log::Config::default(), quiet());
+        stage.publish_behind("a", 60_000);
+        // Elsewhere it could not resume from there, and would miss what came since.
+        let mut early = stage.join(Encoding::V1, None).await;
+        let (first, code) = frame(&mut early).await;
+        assert_eq!((first, &code[..]), (0x88, &4001_u16.to_be_bytes()[..]));
+        let mut plain = stage.join(Encoding::Plain, None).await;
+        assert_eq!(text(&mut plain).await, "a");
+        stage.publish("b");
+        let mut later = stage.join(Encoding::V1, None).await;
+        assert!(text(&mut later).await.contains(r#""type":"joined""#));
+        let shown = text(&mut later).await;
+        assert!(
+            shown.contains(r#""text":"a""#) && shown.contains(r#""text":"b""#),
+            "{shown}"
+        );
     });
 }
 

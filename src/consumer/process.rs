@@ -51,6 +51,8 @@ pub(super) struct Processor {
     read_to: Option<SequenceNumber>,
     /// The number to take as read at the end of a shard that had no records for us.
     last_possible: SequenceNumber,
+    /// It was closed before reading it began: what is its tip was that of its rooms once.
+    is_past: bool,
     meters: Meters,
 }
 
@@ -105,6 +107,7 @@ impl Processor {
             held_floor: None,
             read_to: None,
             last_possible: shard.ending.unwrap_or(shard.starting),
+            is_past: !shard.is_open(),
             meters: Meters::new(shard.id.as_str()),
         };
         if is_whole {
@@ -201,7 +204,8 @@ impl Processor {
         self.is_showing |= delivery.millis_behind == 0;
         if let (Some(read_to), Some(_)) = (self.read_to, self.floor) {
             // The end of a shard is not the tip of its rooms: they go on in its children.
-            let least = if delivery.is_end { NEAR_TIP + 1 } else { 0 };
+            let is_past = self.is_past || delivery.is_end;
+            let least = if is_past { NEAR_TIP + 1 } else { 0 };
             self.log.advance(read_to, delivery.millis_behind.max(least));
         }
         #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]

@@ -25,8 +25,11 @@ fn shard() -> Shard {
 }
 
 fn world(window: Window, show_from: u64, is_whole: bool) -> World {
+    world_of(&shard(), window, show_from, is_whole)
+}
+
+fn world_of(shard: &Shard, window: Window, show_from: u64, is_whole: bool) -> World {
     let (log, _) = Log::new(log::Config::default());
-    let shard = shard();
     let open = log.open_shard(OpenShard {
         name: shard.id.name(),
         range: (shard.range.start, shard.range.end),
@@ -36,7 +39,7 @@ fn world(window: Window, show_from: u64, is_whole: bool) -> World {
     let show_from = Timestamp::from_millis(show_from);
     let interval = Duration::from_secs(30);
     let heard = Arc::new(Heard::new(Orphans::new(Uuid::nil(), interval)));
-    let processor = Processor::new(&shard, open, window, show_from, is_whole, heard, interval);
+    let processor = Processor::new(shard, open, window, show_from, is_whole, heard, interval);
     World { log, processor }
 }
 
@@ -171,7 +174,11 @@ fn a_child_knows_the_ids_of_its_parents() {
     let mut parent = world(Window::default(), 0, false);
     parent.take(&[record(110, 1, 1)], Some(110), 0);
     parent.take(&[], None, 0);
-    let mut child = world(Window::inherit([&parent.processor.into_window()]), 0, true);
+    let mut child = world(
+        Window::default().inherit([&parent.processor.into_window()]),
+        0,
+        true,
+    );
     child.take(&[record(110, 1, 2), record(120, 2, 2)], Some(120), 0);
     assert_eq!(child.shown(), ["120"]);
 }
@@ -196,4 +203,20 @@ fn a_restart_that_reaches_back_to_what_was_read_loses_nothing_and_keeps_the_floo
     world.take(&again, Some(140), 0);
     assert_eq!(world.shown(), ["120", "130", "140"]);
     assert!(world.resumes(120), "nothing was lost in between");
+}
+
+#[test]
+fn i1_a_shard_that_was_closed_before_is_not_the_tip_of_its_rooms() {
+    let closed = Shard {
+        ending: Some(900.into()),
+        ..shard()
+    };
+    for (shard, is_tip) in [(shard(), true), (closed, false)] {
+        let mut world = world_of(&shard, Window::default(), 0, false);
+        // All that is in it, before an event says that it has ended.
+        world.take(&[record(120, 1, 5)], Some(120), 0);
+        let room = world.log.room(&Room::lobby()).unwrap();
+        let is_told = world.log.before_newcomers(&room).is_none();
+        assert_eq!(is_told, is_tip);
+    }
 }

@@ -245,8 +245,8 @@ impl Worker {
     ///
     /// Waits, for at most some 5 s, only if the viewer wants to resume from a position that was
     /// not read here yet, or is to be told one and its room was not read to its tip yet. If reading
-    /// is still on its way to where it wants to resume, or nothing at all was read that it could
-    /// be told, it is sent away with 4001: another instance knows more, or this one later.
+    /// is still on its way to there when the time is up, it is sent away with 4001: another
+    /// instance knows more, or this one later.
     ///
     /// # Errors
     /// [`Crowded`] if there is no place for its room.
@@ -309,7 +309,7 @@ impl Worker {
         }
     }
 
-    /// Where a newcomer begins; `None` if it is to be told a position and there is none.
+    /// Where a newcomer begins; `None` if it is to be told a position, and reading is not at the tip in time.
     async fn newcomers_start(
         &self,
         local: &LocalRoom,
@@ -320,7 +320,6 @@ impl Worker {
         if encoding == Encoding::V1
             && let Some(wait) = log.before_newcomers(&local.log)
             && !log.wait(&wait).await
-            && !log.has_position(&local.log)
         {
             return None;
         }

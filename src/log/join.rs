@@ -91,16 +91,11 @@ impl Log {
 
     /// What a newcomer has to wait for who is to be told a position: that its room was read to its
     /// tip once. Before, the only position to tell would be one long past, from which it could
-    /// not resume elsewhere, or none at all.
+    /// not resume elsewhere, or none at all: if that is waited for in vain it is told none.
     pub fn before_newcomers(&self, room: &RoomLog) -> Option<Wait> {
         let key = room.room().hash_key();
         let is_caught_up = self.lineage(key).was_at_tip();
         (!is_caught_up).then_some(Wait(Awaited::Tip(key)))
-    }
-
-    /// Whether there is a position in this room that can be resumed from.
-    pub fn has_position(&self, room: &RoomLog) -> bool {
-        self.lineage(room.room().hash_key()).is_read()
     }
 
     /// Whether something of the room was read, and its tip never reached: whatever stands ahead of
@@ -170,7 +165,7 @@ impl Log {
     }
 
     /// Where a newcomer begins: with the newest messages up to and with `end`. Its position is one
-    /// to resume from if [`has_position`](Self::has_position).
+    /// to resume from if it need not [wait](Self::before_newcomers).
     pub fn newest(&self, room: &RoomLog, end: &Arc<Node>, history: usize) -> Start {
         let history = history.min(self.config().history) as u64;
         let first = end.ordinal.saturating_sub(history);

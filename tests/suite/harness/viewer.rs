@@ -70,6 +70,14 @@ impl Viewer {
         within("the instance has read something", join).await
     }
 
+    /// The code with which a viewer is sent away before it has joined.
+    pub(crate) async fn sent_away(server: &Server, query: &str) -> Option<u16> {
+        match Self::try_join(server, query).await {
+            Ok(viewer) => panic!("{query}: joined: {:?}", viewer.joined),
+            Err(End(code)) => code,
+        }
+    }
+
     async fn try_join(server: &Server, query: &str) -> Result<Self, End> {
         let mut socket = connect(server, query, Some("chat-room.v1")).await;
         let first = frame(&mut socket).await?;
