@@ -1,4 +1,4 @@
-//! Changes of the stream: splits, merges, a consumer deregistered from outside.
+//! Changes of the stream: splits, merges, a consumer deregistered from outside, records dropped.
 
 use super::engine::Subject;
 use super::rule::{Fault, Rule};
@@ -48,6 +48,10 @@ pub(crate) fn act(
             };
             let (low, high) = (low.id.to_string(), high.id.to_string());
             store.merge_shards(&name, &low, &high, now)
+        }
+        Fault::Trim => {
+            let id = pick(stream, rule, subject)?.id.to_string();
+            store.trim_shard(&name, &id, now)
         }
         Fault::Deregister => {
             let named =

@@ -117,6 +117,8 @@ faults! {
     Merge = "merge", Changes;
     /// A consumer is deregistered, by somebody else.
     Deregister = "deregister", Changes;
+    /// What a shard holds is dropped, and positions before that are refused from then on.
+    Trim = "trim", Changes;
 }
 
 /// When a fault strikes, whom, and how.

@@ -139,6 +139,24 @@ impl Store {
         }
     }
 
+    /// Drops all that a shard holds, long before its time; positions that need it are refused from then on.
+    pub(crate) fn trim_shard(&mut self, name: &str, shard: &str, now: Now) -> Result<(), Error> {
+        if self.journal.is_kept {
+            let why = "What is on disk is there until retention has passed it.";
+            return Err(Error::invalid_argument(why));
+        }
+        let account = self.config.account.clone();
+        let number = self::shard(self.stream(name, now)?, shard, &account)?.number;
+        let stream = self.streams.get_mut(name);
+        if let Some(shard) = stream.and_then(|stream| stream.shards.get_mut(&number)) {
+            while shard.oldest().is_some() {
+                self.ledger.evict(shard);
+            }
+            shard.drop_to_memory();
+        }
+        Ok(())
+    }
+
     /// A place to read from, for GetShardIterator.
     pub(crate) fn iterator(
         &mut self,

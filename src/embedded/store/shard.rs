@@ -130,6 +130,8 @@ pub(crate) struct Shard {
     records: VecDeque<Arc<Record>>,
     /// Nothing below this index is kept. Indices begin at 1.
     pub(super) horizon: u64,
+    /// Of what is not kept, that below this index was dropped before its time.
+    dropped_below: u64,
     /// What is kept from the horizon to this index is on disk only; without a disk, that is nothing.
     pub(super) in_memory_from: u64,
     /// Sequence number of the last record that could ever be read; the starting one where there was none.
@@ -161,6 +163,7 @@ impl Shard {
             rates: ShardRates::default(),
             records: VecDeque::new(),
             horizon: 1,
+            dropped_below: 0,
             in_memory_from: 1,
             last: Sequence::new(second, number, 0, second),
             next: 1,
@@ -248,6 +251,12 @@ impl Shard {
     /// Nothing that is not in memory is kept.
     pub(super) fn trim_to_memory(&mut self) {
         self.trim_to(self.in_memory_from);
+    }
+
+    /// The same; and positions of what is not kept are refused from now on.
+    pub(super) fn drop_to_memory(&mut self) {
+        self.trim_to_memory();
+        self.dropped_below = self.horizon;
     }
 
     /// Nothing below an index is kept.
@@ -350,9 +359,13 @@ impl Shard {
 
     /// The index at which a read begins.
     ///
+    /// The service's documents do not say what becomes of a sequence number past retention. Some who met it were given
+    /// the oldest record left, as here; others were refused, as here once records were dropped before their time.
+    ///
     /// # Errors
     ///
-    /// `InvalidArgument` when the sequence number was never given by this shard, or the timestamp lies in the future.
+    /// `InvalidArgument` when the sequence number was never given by this shard, what it stands for was dropped, or the
+    /// timestamp lies in the future.
     pub(super) fn locate(&self, start: Start, now: Now) -> Result<u64, Error> {
         match start {
             Start::TrimHorizon => Ok(self.horizon),
@@ -360,10 +373,12 @@ impl Shard {
             Start::Index(index) => Ok(index.max(self.horizon)),
             Start::At(sequence) => {
                 self.check(sequence)?;
+                self.check_kept(sequence, sequence.index())?;
                 Ok(sequence.index().max(self.horizon))
             }
             Start::After(sequence) => {
                 self.check(sequence)?;
+                self.check_kept(sequence, sequence.index() + 1)?;
                 Ok((sequence.index() + 1).max(self.horizon))
             }
             Start::Timestamp(time) => {
@@ -378,6 +393,16 @@ impl Shard {
                 Ok(found.map_or(self.end(), |record| record.sequence.index()))
             }
         }
+    }
+
+    fn check_kept(&self, sequence: Sequence, index: u64) -> Result<(), Error> {
+        if index >= self.dropped_below {
+            return Ok(());
+        }
+        Err(Error::invalid_argument(format!(
+            "StartingSequenceNumber {sequence} used on shard {} is invalid because it is older than the oldest record.",
+            self.id
+        )))
     }
 
     fn check(&self, sequence: Sequence) -> Result<(), Error> {

@@ -129,7 +129,7 @@ impl Call<'_> {
                 }
                 Some(never().await)
             }
-            Fault::Split | Fault::Merge | Fault::Deregister => {
+            Fault::Split | Fault::Merge | Fault::Deregister | Fault::Trim => {
                 faults::change(self.service, rule, &self.subject);
                 None
             }

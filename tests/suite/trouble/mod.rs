@@ -5,6 +5,7 @@ mod orphans;
 mod pressure;
 mod refused;
 mod starting;
+mod trimmed;
 
 use reqwest::StatusCode;
 use serde_json::Value;

@@ -135,3 +135,25 @@ fn what_is_prepared_is_seen_when_it_is_published_and_a_shard_ends_after_it() {
     assert_eq!(end.children.len(), 2);
     assert!(gone.sequence > hidden.sequence && hidden.sequence > first);
 }
+
+#[test]
+fn what_is_dropped_before_its_time_is_gone_and_positions_before_it_are_refused() {
+    let mut store = store(Config::default(), 2);
+    let sequences: Vec<_> = (1..=3).map(|n| put(&mut store, "a", at(n))).collect();
+    let shard = shard_id(sequences[0].shard());
+    let kept = store.ledger.kept();
+    store.trim_shard(STREAM, &shard, at(4)).unwrap();
+    assert!(kept > 0 && store.ledger.kept() == 0);
+    assert_eq!(read(&mut store, &shard, Start::TrimHorizon, at(4)), []);
+    let later = put(&mut store, "a", at(5));
+    let now = at(6);
+    assert_eq!(read(&mut store, &shard, Start::TrimHorizon, now), [later]);
+    assert_eq!(read(&mut store, &shard, Start::Timestamp(0), now), [later]);
+    // Whoever had read the last of them has lost nothing.
+    let last = Start::After(sequences[2]);
+    assert_eq!(read(&mut store, &shard, last, now), [later]);
+    for gone in [Start::After(sequences[1]), Start::At(sequences[2])] {
+        let refused = store.locate(STREAM, &shard, gone, now).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+    }
+}
