@@ -39,6 +39,7 @@ mod workers;
 
 pub use doctor::examine;
 use stream::Stream;
+pub use stream::consumer_config;
 use workers::{Shared, Workers};
 
 /// How much longer than a publisher waits for the stream a stop waits for requests under way.
@@ -145,6 +146,14 @@ fn of_shard(shard: &consumer::ShardStatus) -> Behind {
 /// # Errors
 /// [`Error`] says what kept it from starting, or made it end.
 pub fn run(settings: &Settings) -> Result<(), Error> {
+    run_with(settings, consumer_config(settings))
+}
+
+/// Runs the program with a consumer that may be what no setting makes it.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(settings: &Settings, consumer: consumer::Config) -> Result<(), Error> {
     telemetry::init_logs(settings.log_format, &settings.log_level)?;
     let metrics = Metrics::install()?;
     let runtime = runtime::Builder::new_multi_thread()
@@ -153,7 +162,7 @@ pub fn run(settings: &Settings) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(system("a runtime"))?;
-    let ended = runtime.block_on(live(settings, metrics));
+    let ended = runtime.block_on(live(settings, consumer, metrics));
     runtime.shutdown_timeout(RUNTIME_END);
     ended
 }
@@ -170,7 +179,11 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::System { what, source }
 }
 
-async fn live(settings: &Settings, metrics: Metrics) -> Result<(), Error> {
+async fn live(
+    settings: &Settings,
+    consumer: consumer::Config,
+    metrics: Metrics,
+) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(system("to tell of signals"))?;
     let open_files = descriptors::raise();
     let places = descriptors::places(open_files, settings.workers, settings.max_connections);
@@ -216,7 +229,7 @@ async fn live(settings: &Settings, metrics: Metrics) -> Result<(), Error> {
 
     // Served already, with 503 at /readyz: registering a consumer can take a while.
     let lived = tokio::select! {
-        started = stream.consume(settings) => match started {
+        started = stream.consume(consumer) => match started {
             Ok(readiness) => {
                 let _ = health.consumer.set(readiness);
                 tokio::select! {

@@ -80,12 +80,12 @@ impl Stream {
     /// Starts what reads from it; returns when that is registered, and how it tells how it does.
     pub(super) async fn consume(
         &mut self,
-        settings: &Settings,
+        config: consumer::Config,
     ) -> Result<watch::Receiver<consumer::Readiness>, Error> {
-        let config = consumer_config(settings);
         let started = consumer::start(self.kinesis.clone(), self.log.clone(), config);
         let consumer = Box::pin(started).await?;
-        info!(consumer = consumer.name(), stream = %settings.stream, "reading the stream");
+        let stream = self.kinesis.stream();
+        info!(consumer = consumer.name(), %stream, "reading the stream");
         let readiness = consumer.readiness();
         let attending = attend::attend(self.publisher.clone(), consumer.facts());
         self.attendance = Some(tokio::spawn(attending));
@@ -194,7 +194,8 @@ fn tls(settings: &Settings) -> Option<embedded::Tls> {
     })
 }
 
-fn consumer_config(settings: &Settings) -> consumer::Config {
+/// What the settings say about the consumer.
+pub fn consumer_config(settings: &Settings) -> consumer::Config {
     consumer::Config {
         mode: match settings.consumer {
             config::Consumer::Auto => consumer::Mode::Auto,

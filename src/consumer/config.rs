@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::poll::PollRules;
-use super::repeats::WINDOW_MILLIS;
+use super::repeats::WINDOW;
 use super::shard::Rules;
 use crate::message::Timestamp;
 
@@ -46,6 +46,10 @@ pub struct Config {
     /// known. Ten minutes, the time for which an id counts, and ten seconds, for the clocks here
     /// and there and of two shards may differ.
     pub prefill: Duration,
+    /// For so much stream time an id is remembered, and a message with it is a repeat: ten minutes,
+    /// on every instance. Zero shows every repeat, which nobody wants but who tests what looks for
+    /// them; so no setting of the program changes it.
+    pub repeats: Duration,
     /// After so long without progress a shard that was never at its tip does not keep the
     /// instance from being ready.
     pub ready_timeout: Duration,
@@ -81,7 +85,8 @@ impl Default for Config {
             mode: Mode::Auto,
             name: None,
             start: Start::Lookback(Duration::from_mins(15)),
-            prefill: Duration::from_millis(WINDOW_MILLIS) + Duration::from_secs(10),
+            prefill: WINDOW + Duration::from_secs(10),
+            repeats: WINDOW,
             ready_timeout: Duration::from_mins(1),
             list_interval: Duration::from_secs(30),
             activation_limit: Duration::from_mins(2),

@@ -29,17 +29,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::message::{Room, Timestamp};
 
 /// How long an id is remembered, in stream time.
-pub(super) const WINDOW_MILLIS: u64 = 10 * 60 * 1000;
+pub(super) const WINDOW: Duration = Duration::from_mins(10);
 
-/// How much stream time a generation holds. More of them would be dropped more evenly, fewer are
+/// A generation holds so much of the window. More of them would be dropped more evenly, fewer are
 /// faster to look through: a message that is no repeat is looked for in all.
-const GENERATION_MILLIS: u64 = WINDOW_MILLIS / 4;
+const GENERATIONS: u64 = 4;
 
 /// How many ids a generation holds: as many as fit a map of 2^19 slots, 11 MB.
 const GENERATION_IDS: usize = 7 << 16;
@@ -76,6 +77,8 @@ impl Generation {
 /// The ids of one shard in the last ten minutes of its time.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
+    /// How long each is remembered; nothing is a repeat if it is zero.
+    millis: u64,
     /// The greatest arrival timestamp seen; none before the first record.
     clock: Option<u64>,
     /// Full ones, oldest first; shared with the windows that inherited them.
@@ -84,30 +87,29 @@ pub(super) struct Window {
     generation_ids: usize,
 }
 
-impl Default for Window {
-    fn default() -> Self {
+impl Window {
+    /// An empty one, in which each id is remembered for so long.
+    pub(super) fn new(remembered: Duration) -> Self {
         Self {
+            millis: u64::try_from(remembered.as_millis()).unwrap_or(u64::MAX),
             clock: None,
             full: Vec::new(),
             current: None,
             generation_ids: GENERATION_IDS,
         }
     }
-}
 
-impl Window {
-    /// The window of a child shard: everything that its parents' windows know.
-    pub(super) fn inherit<'a>(parents: impl IntoIterator<Item = &'a Self>) -> Self {
-        let mut window = Self::default();
+    /// As the window of a child shard: with everything that its parents' windows know.
+    pub(super) fn inherit<'a>(mut self, parents: impl IntoIterator<Item = &'a Self>) -> Self {
         for parent in parents {
-            window.clock = window.clock.max(parent.clock);
-            window.full.extend(parent.full.iter().cloned());
+            self.clock = self.clock.max(parent.clock);
+            self.full.extend(parent.full.iter().cloned());
         }
-        window.full.sort_by_key(|generation| generation.newest);
+        self.full.sort_by_key(|generation| generation.newest);
         // Both parents may themselves come from one split.
-        window.full.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        window.expire();
-        window
+        self.full.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        self.expire();
+        self
     }
 
     /// Makes what is known ready to be inherited, by as many children as there are.
@@ -140,16 +142,19 @@ impl Window {
 
     /// The oldest time that still counts.
     fn since(&self) -> u64 {
-        self.clock.unwrap_or_default().saturating_sub(WINDOW_MILLIS)
+        self.clock.unwrap_or_default().saturating_sub(self.millis)
     }
 
     /// Whether the message is a repeat; from now on it has occurred.
     pub(super) fn occurs(&mut self, room: &Room, id: Uuid) -> bool {
+        if self.millis == 0 {
+            return false;
+        }
         let key = key(room, id);
         let clock = self.clock.unwrap_or_default();
         let since = self.since();
         let is_full = |generation: &Generation| {
-            clock - generation.start >= GENERATION_MILLIS
+            clock - generation.start >= self.millis / GENERATIONS
                 || generation.last.len() >= self.generation_ids
         };
         if self.current.as_ref().is_some_and(is_full) {
@@ -189,6 +194,14 @@ mod tests {
 
     use super::*;
 
+    const WINDOW_MILLIS: u64 = 10 * 60 * 1000;
+
+    impl Default for Window {
+        fn default() -> Self {
+            Self::new(WINDOW)
+        }
+    }
+
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
     }
@@ -216,6 +229,15 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_is_remembered_nothing_is_a_repeat() {
+        let mut window = Window::new(Duration::ZERO);
+        for _ in 0..2 {
+            assert!(!occurs(&mut window, 1_000, 1));
+        }
+        assert_eq!(window.len(), 0);
+    }
+
+    #[test]
     fn the_same_id_in_another_room_is_another_message() {
         let mut window = Window::default();
         window.tick(at(1));
@@ -230,14 +252,17 @@ mod tests {
         let mut parent = Window::default();
         occurs(&mut parent, 1, 1);
         parent.seal();
-        let (mut a, mut b) = (Window::inherit([&parent]), Window::inherit([&parent]));
+        let (mut a, mut b) = (
+            Window::default().inherit([&parent]),
+            Window::default().inherit([&parent]),
+        );
         assert!(occurs(&mut a, 2, 1));
         assert!(occurs(&mut b, 2, 1));
         assert!(!occurs(&mut a, 2, 2));
         assert!(!occurs(&mut b, 2, 2));
         a.seal();
         b.seal();
-        let mut merged = Window::inherit([&a, &b]);
+        let mut merged = Window::default().inherit([&a, &b]);
         assert_eq!(merged.len(), 5, "the shared generation is there once");
         assert!(occurs(&mut merged, 3, 2));
     }
@@ -338,10 +363,10 @@ mod tests {
             for (index, (arrival, id)) in records.into_iter().enumerate() {
                 for _ in handovers.iter().filter(|at| **at == index) {
                     window.seal();
-                    let (mut a, mut b) = (Window::inherit([&window]), Window::inherit([&window]));
+                    let (mut a, mut b) = (Window::default().inherit([&window]), Window::default().inherit([&window]));
                     a.seal();
                     b.seal();
-                    window = Window::inherit([&a, &b]);
+                    window = Window::default().inherit([&a, &b]);
                 }
                 prop_assert_eq!(occurs(&mut window, arrival, id), naive.occurs(arrival, id));
             }

@@ -181,7 +181,7 @@ impl Supervisor {
             Err(error) => match self.readers.remove(&error.id()) {
                 Some(shard) if error.is_panic() => {
                     tracing::error!(%shard, %error, "a reader came to grief; starting another");
-                    self.read(&shard, Window::default(), true);
+                    self.read(&shard, self.empty_window(), true);
                 }
                 Some(_) => {}
                 None => self.listings.is_dropped(),
@@ -262,7 +262,7 @@ impl Supervisor {
         if let Some(task) = entry.task.take() {
             task.abort();
         }
-        self.finished(&id.clone(), Window::default(), &[]);
+        self.finished(&id.clone(), self.empty_window(), &[]);
     }
 
     fn finished(&mut self, id: &ShardId, window: Window, children: &[ShardId]) {
@@ -286,11 +286,16 @@ impl Supervisor {
         self.start();
     }
 
+    fn empty_window(&self) -> Window {
+        Window::new(self.config.repeats)
+    }
+
     /// Starts a reader for each shard that may be read.
     fn start(&mut self) {
         for shard in self.lineage.startable() {
             let parents = || shard.parents.iter().filter_map(|id| self.entries.get(id));
-            let window = Window::inherit(parents().filter_map(|parent| parent.window.as_ref()));
+            let known = parents().filter_map(|parent| parent.window.as_ref());
+            let window = self.empty_window().inherit(known);
             // What follows a shard of which we read something came to be after that.
             let is_whole = self.lineage.is_newborn(&shard.id)
                 || parents().any(|parent| {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 
+use crate::plan::{self, Step};
+
 /// Break three instances and their stream at random moments, and check every message that viewers see.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "chaos")]
@@ -19,6 +21,9 @@ pub(crate) struct Args {
     /// The stream is served over https, so HTTP/2 with all subscriptions on few connections.
     #[arg(long)]
     pub(crate) tls: bool,
+    /// Run instances that do not remove repeats, and fail unless the checker finds what they show twice.
+    #[arg(long)]
+    pub(crate) show_repeats: bool,
     /// Where the instances' logs are kept; without it in a temporary folder, kept only if something is wrong.
     #[arg(long)]
     pub(crate) logs: Option<PathBuf>,
@@ -32,11 +37,25 @@ impl Args {
         Duration::from_secs(self.seconds)
     }
 
+    /// What goes wrong.
+    pub(crate) fn steps(&self, seed: u64) -> Vec<Step> {
+        if self.show_repeats {
+            plan::of_repeats(seed, self.length())
+        } else {
+            plan::plan(seed, self.length(), self.tls)
+        }
+    }
+
     /// The command that repeats a run.
     pub(crate) fn command(&self, seed: u64) -> String {
         let tls = if self.tls { " --tls" } else { "" };
+        let repeats = if self.show_repeats {
+            " --show-repeats"
+        } else {
+            ""
+        };
         format!(
-            "cargo test --test chaos -- --seconds {} --seed {seed}{tls}",
+            "cargo test --test chaos -- --seconds {} --seed {seed}{tls}{repeats}",
             self.seconds
         )
     }

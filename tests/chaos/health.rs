@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::process::Holding;
+use crate::holding::{Holding, Ports};
 use crate::stream::Stream;
 use crate::wire;
 use crate::world::World;
@@ -16,11 +16,12 @@ pub(crate) const LOG_MEMORY: usize = 64 << 20;
 pub(crate) const STREAM_MEMORY: usize = 256 << 20;
 /// What an instance may hold beside its log.
 const BESIDE: usize = 100 << 20;
-/// Descriptors and threads that may be more than at the start: idle connections to the stream, threads for looking up names.
-const SPARE_DESCRIPTORS: usize = 16;
-const SPARE_THREADS: usize = 4;
-/// Tasks that may be more: what serves those idle connections, a call that is under way.
-const SPARE_TASKS: usize = 16;
+/// Connections of an instance to the stream beside those of its shards: for calls that list, describe and register.
+const CALLS: usize = 3;
+/// This tool's own connections to the stream.
+const OWN: usize = 2;
+/// Tasks that may be more: calls that are under way.
+const SPARE_TASKS: usize = 4;
 /// How long it may take until every shard is read.
 const READ_WITHIN: Duration = Duration::from_mins(1);
 /// How long it may take until what viewers and publishers used is given back, and what the faults left: the port of the
@@ -28,11 +29,16 @@ const READ_WITHIN: Duration = Duration::from_mins(1);
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(90);
 
 /// What every process holds.
-pub(crate) async fn holdings(world: &World) -> Vec<Holding> {
+pub(crate) async fn holdings(world: &World, stream: &Stream) -> Vec<Holding> {
     let mut holdings = Vec::new();
     for instance in &world.instances {
+        let ports = Ports {
+            stream: stream.address(),
+            chat: instance.address,
+        };
         let pid = instance.process.lock().await.pid();
-        let mut holding = pid.and_then(Holding::of).unwrap_or_default();
+        let holding = pid.and_then(|pid| Holding::of(pid, ports));
+        let mut holding = holding.unwrap_or_default();
         holding.tasks = tasks(instance.address).await.unwrap_or_default();
         holdings.push(holding);
     }
@@ -113,33 +119,22 @@ async fn reads(address: std::net::SocketAddr, open: &[String]) -> Result<(), Str
     Ok(())
 }
 
-/// Waits until every process holds no more than before, with so many shards more or less.
+/// Waits until every process holds no more than before, but for what `shards` need that are open now.
 pub(crate) async fn nothing_grew(
     world: &Arc<World>,
+    stream: &Stream,
     before: &[Holding],
-    more_shards: usize,
+    shards: Shards,
 ) -> Result<Vec<Holding>, String> {
     let start = Instant::now();
     loop {
-        let now = holdings(world).await;
+        let now = holdings(world, stream).await;
         let mut grown = Vec::new();
         for (nth, (now, before)) in now.iter().zip(before).enumerate() {
-            let is_holder = nth + 1 == world.instances.len();
-            // A subscription to a shard is a connection: of each instance, all of which end at the holder.
-            let connections = if is_holder { nth } else { 1 };
-            let descriptors = before.descriptors + SPARE_DESCRIPTORS + connections * more_shards;
-            let memory = LOG_MEMORY + BESIDE + if is_holder { STREAM_MEMORY } else { 0 };
-            // Beside its connection a shard has a task that reads it.
-            let tasks = before.tasks + SPARE_TASKS + (connections + 1) * more_shards;
-            for (what, now, limit) in [
-                ("descriptors", now.descriptors, descriptors),
-                ("tasks", now.tasks, tasks),
-                ("threads", now.threads, before.threads + SPARE_THREADS),
-                ("bytes of memory", now.resident, memory),
-            ] {
-                if now > limit {
-                    grown.push(format!("process {nth} has {now} {what}, at most {limit}"));
-                }
+            // The holder of the stream has the other end of everybody's connections.
+            let beside = (nth + 1 == world.instances.len()).then_some(nth);
+            for what in growth(before, now, shards, beside) {
+                grown.push(format!("process {nth} has {what}"));
             }
         }
         if grown.is_empty() {
@@ -150,4 +145,45 @@ pub(crate) async fn nothing_grew(
         }
         sleep(Duration::from_millis(500)).await;
     }
+}
+
+/// How many are open, and how many were.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shards {
+    pub(crate) before: usize,
+    pub(crate) now: usize,
+}
+
+/// What a process has too much of. `beside` is for the one that holds the stream: how many instances use it.
+fn growth(before: &Holding, now: &Holding, shards: Shards, beside: Option<usize>) -> Vec<String> {
+    let mut grown = Vec::new();
+    let mut limit = |what: &str, now: usize, limit: usize| {
+        if now > limit {
+            grown.push(format!("{now} {what}, at most {limit}"));
+        }
+    };
+    // In HTTP/1.1 each shard has one that is read from. Those of calls are kept for the next until they were idle for a
+    // minute: as many as were ever needed at once, which is one for each shard's lane.
+    let each = 2 * shards.now + CALLS;
+    let most = beside.map_or(each, |instances| instances * each + OWN);
+    let connections = now.descriptors.to_the_stream();
+    limit("connections of the stream", connections, most);
+    let more = connections.saturating_sub(before.descriptors.to_the_stream());
+    // A shard has a task that reads it, and in HTTP/2 one at the other end that writes to it.
+    let of_shards = (1 + beside.unwrap_or(0)) * shards.now.saturating_sub(shards.before);
+    let tasks = before.tasks + more + of_shards + SPARE_TASKS;
+    limit("tasks", now.tasks, tasks);
+    limit("threads", now.threads, before.threads);
+    let memory = LOG_MEMORY + BESIDE + if beside.is_some() { STREAM_MEMORY } else { 0 };
+    limit("bytes of memory", now.resident, memory);
+    for (kind, count, was) in now.descriptors.others_since(&before.descriptors) {
+        limit(&format!("open: {kind}"), count, was);
+    }
+    if !grown.is_empty() {
+        let (open, since) = (&now.descriptors, now.descriptors.since(&before.descriptors));
+        grown.push(format!(
+            "all in all open: {open} (since the start: {since})"
+        ));
+    }
+    grown
 }

@@ -8,7 +8,8 @@
 //!
 //! At the end all is healed and drained, and the [`checker`] holds what was seen to what must always hold. Before that is
 //! believed, the checker is shown the same run with one message dropped, repeated, swapped or misrouted, and with the repeats
-//! that the stream really holds left in: it must catch each.
+//! that the stream really holds left in: it must catch each. With `--show-repeats` the instances themselves are such as remove
+//! none ([`instance`]), what goes wrong is what makes repeats, and the run fails unless the checker finds them.
 //!
 //! # How
 //! `make chaos` (five minutes), or `cargo test --test chaos -- --seconds 60 --seed 7`; without arguments it does nothing, so that
@@ -29,6 +30,8 @@ mod args;
 mod checker;
 mod director;
 mod health;
+mod holding;
+mod instance;
 mod plan;
 mod process;
 mod publisher;
@@ -62,10 +65,15 @@ fn main() -> ExitCode {
         println!("nothing to do without --seconds or --seed: see make chaos, or --help");
         return ExitCode::SUCCESS;
     }
+    if let [first, flags @ ..] = &given[..]
+        && first == instance::ARGUMENT
+    {
+        return instance::run(flags);
+    }
     let args = Args::parse();
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     if args.plan {
-        for step in plan::plan(seed, args.length(), args.tls) {
+        for step in args.steps(seed) {
             println!("{:8.1} s  {}", step.at.as_secs_f64(), step.kind);
         }
         return ExitCode::SUCCESS;

@@ -220,3 +220,23 @@ pub(crate) fn plan(seed: u64, length: Duration, tls: bool) -> Vec<Step> {
     }
     steps
 }
+
+/// What makes the stream hold messages twice, evenly over a run, for one that is to see them.
+pub(crate) fn of_repeats(seed: u64, length: Duration) -> Vec<Step> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let named = |name: &str| FAULTS.iter().position(|(fault, _)| *fault == name);
+    let kinds = ["answer-lost", "late-write", "answer-lost"]
+        .into_iter()
+        .filter_map(named)
+        .map(Kind::Fault);
+    let at = (0_u32..).map(|nth| length * nth / 4);
+    kinds
+        .zip(at)
+        .map(|(kind, at)| Step {
+            at,
+            kind,
+            length: Duration::ZERO,
+            seed: rng.u64(..),
+        })
+        .collect()
+}

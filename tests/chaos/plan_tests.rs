@@ -65,3 +65,15 @@ fn an_instance_is_stopped_for_up_to_half_a_minute_and_shorter_in_a_short_run() {
         "{long:?}"
     );
 }
+
+#[test]
+fn a_run_that_is_to_see_repeats_has_what_makes_them_in_its_first_half() {
+    let length = Duration::from_secs(20);
+    let steps = of_repeats(1, length);
+    let kinds: HashSet<String> = steps.iter().map(|step| step.kind.to_string()).collect();
+    assert_eq!(
+        kinds,
+        HashSet::from(["answer-lost", "late-write"].map(str::to_owned))
+    );
+    assert!(steps.iter().all(|step| step.at <= length / 2));
+}

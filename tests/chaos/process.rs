@@ -12,7 +12,30 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-room");
+use crate::instance;
+
+/// What is started as an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// The program as it is.
+    AsItIs,
+    /// One that shows repeats.
+    ShowsRepeats,
+}
+
+impl Program {
+    fn command(self) -> io::Result<Command> {
+        Ok(match self {
+            Self::AsItIs => Command::new(env!("CARGO_BIN_EXE_chat-room")),
+            Self::ShowsRepeats => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg(instance::ARGUMENT);
+                command
+            }
+        })
+    }
+}
+
 /// Below the ports that the system gives to outgoing connections, one of which could else take the port of a dead instance.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
@@ -34,6 +57,7 @@ pub(crate) fn kill_everything() {
 /// The program with its settings, running or not. Dropped, it is killed.
 pub(crate) struct Process {
     pub(crate) name: String,
+    program: Program,
     args: Vec<String>,
     envs: Vec<(String, String)>,
     folder: PathBuf,
@@ -42,6 +66,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(
+        program: Program,
         name: &str,
         folder: &Path,
         args: &[&str],
@@ -51,6 +76,7 @@ impl Process {
         std::fs::create_dir_all(&folder)?;
         Ok(Self {
             name: name.to_owned(),
+            program,
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             envs: envs
                 .iter()
@@ -75,7 +101,9 @@ impl Process {
 
     pub(crate) fn start(&mut self) -> io::Result<()> {
         let log = self.log()?;
-        let child = Command::new(PROGRAM)
+        let child = self
+            .program
+            .command()?
             .args(&self.args)
             .current_dir(&self.folder)
             .env_clear()
@@ -165,30 +193,4 @@ pub(crate) fn free_address() -> io::Result<SocketAddr> {
         }
     }
     Err(io::Error::other("there is no free port"))
-}
-
-/// What a process holds, as `/proc` tells it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Holding {
-    pub(crate) descriptors: usize,
-    pub(crate) threads: usize,
-    /// Of its runtime, as it tells; not by `/proc`.
-    pub(crate) tasks: usize,
-    pub(crate) resident: usize,
-}
-
-impl Holding {
-    pub(crate) fn of(pid: u32) -> Option<Self> {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let field = |name: &str| -> Option<usize> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_whitespace().next()?.parse().ok()
-        };
-        Some(Self {
-            descriptors: std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
-            threads: field("Threads:")?,
-            tasks: 0,
-            resident: field("VmRSS:")? * 1_024,
-        })
-    }
 }

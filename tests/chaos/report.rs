@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::checker::{Checked, Violation};
 use crate::director::Done;
+use crate::holding::Holding;
 use crate::plan::{FAULTS, Kind, Step};
-use crate::process::Holding;
 use crate::run::Counts;
 use crate::world::Tally;
 
@@ -16,6 +16,8 @@ const ACKNOWLEDGED_A_SECOND: u64 = 20;
 const RECOVERED: u64 = 90;
 /// Violations that are printed of all that were found.
 const PRINTED: usize = 20;
+/// And of those that had to be found.
+const WANTED_PRINTED: usize = 3;
 /// And viewers whose comings and goings are.
 const DIARIES: usize = 3;
 
@@ -23,6 +25,8 @@ const DIARIES: usize = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     planned: Vec<(Kind, usize)>,
+    /// The instances showed repeats, which had to be found.
+    shows_repeats: bool,
     /// For how long nothing could be put into the stream, by the plan.
     throttled: Duration,
     pub(crate) done: Done,
@@ -35,12 +39,13 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(plan: &[Step], tls: bool) -> Self {
+    pub(crate) fn new(plan: &[Step], tls: bool, shows_repeats: bool) -> Self {
         let count = |kind: Kind| plan.iter().filter(|step| step.kind == kind).count();
         let planned = Kind::all(tls).into_iter().map(|kind| (kind, count(kind)));
         let droughts = plan.iter().filter(|step| step.kind == Kind::Drought);
         Self {
             throttled: droughts.map(|step| step.length).sum(),
+            shows_repeats,
             planned: planned.filter(|(_, count)| *count > 0).collect(),
             ..Self::default()
         }
@@ -104,6 +109,10 @@ impl Findings {
                 tally.acknowledged.get()
             ));
         }
+        if self.report.shows_repeats && self.count(is_repeat) == 0 {
+            self.failed
+                .push("the checker is blind: it found no repeat where none was removed".to_owned());
+        }
         if let Err(error) = &self.proofs {
             self.failed.push(format!("the checker is blind: {error}"));
         }
@@ -136,7 +145,14 @@ impl Findings {
     }
 
     pub(crate) fn is_sound(&self) -> bool {
-        self.violations.is_empty() && self.problems.is_empty() && self.failed.is_empty()
+        // Whoever comes between a message and its repeat sees another order, too.
+        (self.report.shows_repeats || self.violations.is_empty())
+            && self.problems.is_empty()
+            && self.failed.is_empty()
+    }
+
+    fn count(&self, is: fn(&Violation) -> bool) -> usize {
+        self.violations.iter().filter(|v| is(v)).count()
     }
 
     pub(crate) fn print(&self) {
@@ -159,9 +175,10 @@ impl Findings {
         );
         for (nth, (before, after)) in self.report.holdings.iter().enumerate() {
             println!(
-                "process {nth}: descriptors {} → {}, tasks {} → {}, threads {} → {}, memory {} → {} MiB",
-                before.descriptors,
-                after.descriptors,
+                "process {nth}: descriptors {} → {} ({}), tasks {} → {}, threads {} → {}, memory {} → {} MiB",
+                before.descriptors.count(),
+                after.descriptors.count(),
+                after.descriptors.since(&before.descriptors),
                 before.tasks,
                 after.tasks,
                 before.threads,
@@ -176,26 +193,37 @@ impl Findings {
                 println!("  {proof}");
             }
         }
-        let count = |is: fn(&Violation) -> bool| self.violations.iter().filter(|v| is(v)).count();
         println!(
             "lost {}, repeated {}, out of order {}, otherwise wrong {}",
-            count(|v| matches!(v, Violation::Lost { .. })),
-            count(|v| matches!(v, Violation::Repeated { .. })),
-            count(|v| matches!(
+            self.count(|v| matches!(v, Violation::Lost { .. })),
+            self.count(is_repeat),
+            self.count(|v| matches!(
                 v,
                 Violation::Disordered { .. } | Violation::Overtaken { .. }
             )),
-            count(|v| matches!(
+            self.count(|v| matches!(
                 v,
                 Violation::Misrouted { .. } | Violation::Unknown { .. } | Violation::Strange { .. }
             )),
         );
+        if self.report.shows_repeats {
+            println!("no repeat was removed, and the checker found them, such as");
+            let wanted = self.violations.iter().filter(|v| is_repeat(v));
+            for violation in wanted.take(WANTED_PRINTED) {
+                println!("  {violation}");
+            }
+            return self.print_failures();
+        }
         for violation in self.violations.iter().take(PRINTED) {
             eprintln!("VIOLATION {violation}");
         }
         for (name, diary) in self.diaries.iter().take(DIARIES) {
             eprintln!("{name}\n    {}", diary.join("\n    "));
         }
+        self.print_failures();
+    }
+
+    fn print_failures(&self) {
         for problem in &self.problems {
             eprintln!("PROBLEM {problem}");
         }
@@ -203,4 +231,8 @@ impl Findings {
             eprintln!("FAILED {failed}");
         }
     }
+}
+
+fn is_repeat(violation: &Violation) -> bool {
+    matches!(violation, Violation::Repeated { .. })
 }

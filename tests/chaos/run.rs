@@ -14,9 +14,8 @@ use tokio::time::{sleep, timeout};
 use crate::args::Args;
 use crate::checker::{self, Key};
 use crate::director::{Director, Done};
-use crate::health::{self, LOG_MEMORY, STREAM_MEMORY};
-use crate::plan;
-use crate::process::{Process, free_address};
+use crate::health::{self, LOG_MEMORY, STREAM_MEMORY, Shards};
+use crate::process::{Process, Program, free_address};
 use crate::publisher;
 use crate::report::{Findings, Report};
 use crate::stream::Stream;
@@ -83,7 +82,7 @@ async fn run(args: &Args, seed: u64) -> Result<Outcome, String> {
 
 async fn go_through(args: &Args, seed: u64, logs: &Path) -> Result<Findings, String> {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let plan = plan::plan(seed, args.length(), args.tls);
+    let plan = args.steps(seed);
     let (phase, watching) = watch::channel(Phase::Gathering);
     let (instances, stream) = start(args, logs).await?;
     let world = Arc::new(World::new(watching, instances));
@@ -97,7 +96,7 @@ async fn go_through(args: &Args, seed: u64, logs: &Path) -> Result<Findings, Str
         true
     })
     .await?;
-    let before = health::holdings(&world).await;
+    let before = health::holdings(&world, &stream).await;
 
     let mut viewers = JoinSet::new();
     for (room, name) in world.rooms.iter().enumerate() {
@@ -137,7 +136,7 @@ async fn go_through(args: &Args, seed: u64, logs: &Path) -> Result<Findings, Str
     phase.send_replace(Phase::Breaking);
     director.direct(plan.clone()).await;
     sleep(args.length().saturating_sub(start.elapsed())).await;
-    let mut report = Report::new(&plan, args.tls);
+    let mut report = Report::new(&plan, args.tls, args.show_repeats);
     heal(&stream).await?;
     phase.send_replace(Phase::Draining);
 
@@ -172,7 +171,11 @@ async fn go_through(args: &Args, seed: u64, logs: &Path) -> Result<Findings, Str
     while let Some(ended) = viewers.join_next().await {
         ended.map_err(|error| error.to_string())?;
     }
-    match health::nothing_grew(&world, &before, report.shards.saturating_sub(SHARDS)).await {
+    let shards = Shards {
+        before: SHARDS,
+        now: report.shards,
+    };
+    match health::nothing_grew(&world, &stream, &before, shards).await {
         Ok(after) => report.holdings = before.into_iter().zip(after).collect(),
         Err(grown) => world.problem(format!("grown: {grown}")),
     }
@@ -192,6 +195,11 @@ fn take_done(director: &Director) -> Done {
 /// Starts the process that holds the stream, and three instances on it.
 async fn start(args: &Args, logs: &Path) -> Result<(Vec<Instance>, Stream), String> {
     let text = |error: std::io::Error| error.to_string();
+    let program = if args.show_repeats {
+        Program::ShowsRepeats
+    } else {
+        Program::AsItIs
+    };
     let kinesis = free_address().map_err(text)?;
     let address = free_address().map_err(text)?;
     let rules = logs.join("faults.toml");
@@ -239,7 +247,7 @@ async fn start(args: &Args, logs: &Path) -> Result<(Vec<Instance>, Stream), Stri
         ]);
         envs.push(("SSL_CERT_FILE", root.as_str()));
     }
-    let mut holder = Process::new("holder", logs, &given, &[]).map_err(text)?;
+    let mut holder = Process::new(program, "holder", logs, &given, &[]).map_err(text)?;
     holder.start().map_err(text)?;
     let stream = Stream::new(
         kinesis,
@@ -271,7 +279,7 @@ async fn start(args: &Args, logs: &Path) -> Result<(Vec<Instance>, Stream), Stri
         ]);
         given.extend(["--endpoint-url", &url, "--start", "15m"]);
         given.extend(["--consumer-name", &consumer, "--consumer", mode]);
-        let mut process = Process::new(&name, logs, &given, &envs).map_err(text)?;
+        let mut process = Process::new(program, &name, logs, &given, &envs).map_err(text)?;
         process.start().map_err(text)?;
         instances.push(Instance {
             address,

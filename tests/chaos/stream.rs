@@ -104,6 +104,11 @@ impl Stream {
         })
     }
 
+    /// Where it is served.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// All shards, parents before children.
     async fn shards(&self) -> Result<Vec<Shard>, Failed> {
         let mut shards: Vec<Shard> = Vec::new();

@@ -100,6 +100,7 @@ everyday() {
     step 'tests' 15m bash -c run_tests
     step 'chaos, short' 5m cargo test --test chaos -- --seconds 60 --seed 7
     step 'chaos, short, https' 5m cargo test --test chaos -- --seconds 60 --seed 8 --tls
+    step 'chaos that shows repeats' 3m cargo test --test chaos -- --seconds 20 --seed 9 --show-repeats
     step 'examples in the docs' 5m cargo test --doc
     step 'benches, smoke' 5m cargo test --benches
 }
