@@ -434,7 +434,7 @@ async fn i1_a_polled_shard_without_records_has_a_position_that_others_understand
         let mut positions = vec![];
         for room in &rooms {
             let room = log.room(room).unwrap();
-            until(|| log.has_position(&room) && log.before_newcomers(&room).is_none()).await;
+            until(|| log.before_newcomers(&room).is_none()).await;
             positions.push(log.newest(&room, &room.tail(), 100).position.to_string());
         }
         for text in texts(0..9) {
@@ -586,6 +586,47 @@ async fn a_consumer_that_takes_its_time_to_become_active_is_waited_for() {
     until_ready(&consumer).await;
     world.say("a", "0").await;
     world.shows("a", &texts(0..1)).await;
+    consumer.stop(SOON).await;
+}
+
+#[tokio::test]
+async fn the_limits_of_registering_are_waited_out() {
+    let service = embedded::Config {
+        creating_time: Duration::from_millis(300),
+        ..quick_service()
+    };
+    let world = World::new(1, service).await;
+    let faults = world.service.faults();
+    let throttle = "fault = \"throttle\"\noperation = \"RegisterStreamConsumer\"\ntimes = 2";
+    // As many as may be made at once, as soon as there is a stream.
+    let arn = loop {
+        let summary = world.kinesis.describe_summary().await.unwrap();
+        if summary.status == kinesis::StreamStatus::Active {
+            break summary.arn;
+        }
+        sleep(MOMENT).await;
+    };
+    for number in 0..5 {
+        let name = format!("other-{number}");
+        let registered = world.kinesis.register_consumer(&arn, &name, &[]);
+        registered.await.unwrap();
+    }
+    faults.add(throttle).unwrap();
+    let log = new_log();
+    let config = Config {
+        creating_limit: SOON,
+        ..quick()
+    };
+    let consumer = start(world.kinesis.clone(), Arc::clone(&log), config);
+    let consumer = consumer.await.unwrap();
+    until_ready(&consumer).await;
+    assert_eq!(faults.count("throttle"), 2);
+    let names = world.consumers().await;
+    assert!(
+        names.iter().any(|consumer| consumer.name == NAME),
+        "{names:?}"
+    );
+    assert_eq!(names.len(), 6);
     consumer.stop(SOON).await;
 }
 

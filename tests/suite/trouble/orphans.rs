@@ -99,3 +99,27 @@ async fn the_consumer_of_an_instance_that_was_killed_is_reaped_and_another_servi
     producer.stop(limit).await;
     listener.stop().await;
 }
+
+/// So many less than the service's 20 that there is hardly a place left.
+const NEARLY_ALL: usize = 17;
+
+#[tokio::test]
+async fn that_hardly_another_consumer_can_be_registered_is_told_before_none_can() {
+    let holder = super::Holder::start(&[]).await;
+    let address = holder.server.kinesis();
+    let stream = call(
+        address,
+        "DescribeStreamSummary",
+        json!({"StreamName": "messages"}),
+    )
+    .await;
+    let stream = stream["StreamDescriptionSummary"]["StreamARN"].clone();
+    for number in 0..NEARLY_ALL {
+        let another = json!({"StreamARN": stream, "ConsumerName": format!("another-{number}")});
+        call(address, "RegisterStreamConsumer", another).await;
+    }
+    let beside = holder.beside(&["--consumer", "enhanced"]).start().await;
+    let words =
+        "deregister those that nobody uses, or start further instances with --consumer polling";
+    assert!(beside.log().contains(words), "{}", beside.log());
+}
