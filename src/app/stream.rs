@@ -220,5 +220,6 @@ pub(super) fn http_config(settings: &Settings) -> http::Config {
         header_timeout: settings.header_timeout,
         body_timeout: settings.header_timeout,
         allowed_origins: settings.allowed_origins.clone(),
+        compression: settings.compression,
     }
 }

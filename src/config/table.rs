@@ -161,6 +161,12 @@ pub const SETTINGS: &[Setting] = &[
         "how often each viewer is asked whether it is still there; who does not answer is gone within twice that; off asks nobody",
     ),
     row(
+        "compression",
+        "SWITCH",
+        Value("on"),
+        "compress what chat-room.v1 viewers get who offer it (permessage-deflate), once for all of them: on or off",
+    ),
+    row(
         "allowed-origins",
         "ORIGINS",
         Words("none: the page's own origin only"),

@@ -151,6 +151,14 @@ pub(super) fn kinesis(text: &str) -> Parsed<Kinesis> {
     }
 }
 
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("is neither on nor off".into()),
+    }
+}
+
 pub(super) fn limits(text: &str) -> Parsed<Limits> {
     match text {
         "off" => Ok(Limits::Off),

@@ -12,6 +12,8 @@ pub const MAX_MESSAGE: usize = 4 * 1024;
 
 /// RFC 6455, 7.4.1: protocol error.
 pub const PROTOCOL_ERROR: u16 = 1002;
+/// RFC 6455, 7.4.1: a type of data that cannot be accepted.
+pub const UNSUPPORTED: u16 = 1003;
 /// RFC 6455, 7.4.1: a message's data do not fit its type.
 pub const INVALID_DATA: u16 = 1007;
 /// RFC 6455, 7.4.1: message too big.
@@ -37,9 +39,19 @@ pub struct Inbound {
     fragmented: Option<usize>,
     /// Nothing after a close frame or a broken rule counts.
     finished: bool,
+    /// permessage-deflate was negotiated.
+    compression: bool,
 }
 
 impl Inbound {
+    /// Of a connection that negotiated permessage-deflate or did not.
+    pub fn new(compression: bool) -> Self {
+        Self {
+            compression,
+            ..Self::default()
+        }
+    }
+
     /// Takes bytes in; returns what is to be done, if anything is.
     pub fn take(&mut self, bytes: &[u8]) -> Option<Heard> {
         if self.finished {
@@ -59,7 +71,7 @@ impl Inbound {
         let mut broken = None;
         loop {
             let rest = bytes.get(end..).unwrap_or_default();
-            match frame_length(rest) {
+            match frame_length(rest, self.compression) {
                 Ok(Some(length)) if length <= rest.len() => {
                     frames += 1;
                     end += length;
@@ -169,13 +181,18 @@ fn code_of(error: &WebSocketError) -> u16 {
 /// The length of the frame that starts here, header included (RFC 6455, 5.2), or `None` if too
 /// little of it is there; a close code if it can be refused already. So nobody can make the server
 /// wait for, or hold, more than a frame of the allowed size.
-fn frame_length(bytes: &[u8]) -> Result<Option<usize>, u16> {
+fn frame_length(bytes: &[u8], compression: bool) -> Result<Option<usize>, u16> {
     let [first, second, rest @ ..] = bytes else {
         return Ok(None);
     };
     if second & 0x80 == 0 {
         // 5.1: a client masks every frame.
         return Err(PROTOCOL_ERROR);
+    }
+    // A compressed message (RFC 7692, 6): the server needs no data, so it does not inflate any. In
+    // other frames, or where nothing was negotiated, the bit is an error like the other two.
+    if compression && matches!(first & 0x7F, 0x41 | 0x42) {
+        return Err(UNSUPPORTED);
     }
     let control = first & 0x08 != 0;
     let (header, length) = match second & 0x7F {
@@ -297,6 +314,24 @@ mod tests {
             Inbound::default().take(&frame(CLOSE, b"")),
             Some(Heard::Close(None))
         );
+    }
+
+    #[test]
+    fn a_compressed_message_is_not_accepted_where_it_could_be_sent() {
+        for (first, code, what) in [
+            (0xC1, UNSUPPORTED, "text"),
+            (0xC2, UNSUPPORTED, "binary"),
+            (0x41, UNSUPPORTED, "the first fragment of a text"),
+            (0xC0, PROTOCOL_ERROR, "continuation (RFC 7692, 6.1)"),
+            (0xC9, PROTOCOL_ERROR, "ping (RFC 7692, 6.1)"),
+            (0xE1, PROTOCOL_ERROR, "text with RSV2"),
+            (0xC3, PROTOCOL_ERROR, "unknown data opcode"),
+        ] {
+            let mut inbound = Inbound::new(true);
+            let heard = inbound.take(&frame(first, b"\x4a\x04"));
+            assert_eq!(heard, Some(Heard::Fail(code)), "{what}");
+        }
+        assert_eq!(Inbound::new(true).take(&frame(TEXT, b"hi")), None);
     }
 
     proptest! {

@@ -60,7 +60,7 @@ impl Connections {
     }
 
     async fn listen(self: Rc<Self>, viewer: Rc<Viewer>, early: Bytes) {
-        let mut inbound = Inbound::default();
+        let mut inbound = Inbound::new(viewer.encoding().is_compressed());
         let mut open = self.hear(&viewer, &mut inbound, &early);
         drop(early);
         while open && viewer.readable().await.is_ok() {

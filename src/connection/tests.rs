@@ -62,18 +62,24 @@ impl Stage {
 
     /// Read when the shard's tip was so many milliseconds ahead.
     fn publish_behind(&self, text: &str, millis_behind: u64) -> Position {
+        self.publish_batch(&[text], millis_behind)
+    }
+
+    /// Publishes texts as one batch; the position of the first.
+    fn publish_batch(&self, texts: &[&str], millis_behind: u64) -> Position {
         let sequence = self.next.replace(self.next.get() + 1).into();
-        let position = Position { sequence, index: 0 };
-        self.shard.append(vec![Message {
-            id: MessageId::Position(position),
+        let at = |index| Position { sequence, index };
+        let messages = (0..).zip(texts).map(|(index, text)| Message {
+            id: MessageId::Position(at(index)),
             room: Room::lobby(),
             name: None,
-            text: text.into(),
+            text: (*text).into(),
             time: Timestamp::now(),
-            position,
-        }]);
+            position: at(index),
+        });
+        self.shard.append(messages.collect());
         self.shard.advance(sequence, millis_behind);
-        position
+        at(0)
     }
 
     /// A client's end of a connection that the server's end of is joined.
@@ -142,6 +148,22 @@ async fn text(client: &mut TcpStream) -> String {
     let (first, payload) = frame(client).await;
     assert_eq!(first, 0x81);
     String::from_utf8(payload).unwrap()
+}
+
+/// A text of a viewer that took compression, and whether it was compressed.
+async fn inflated(client: &mut TcpStream) -> (String, bool) {
+    let (first, mut payload) = frame(client).await;
+    if first == 0x81 {
+        return (String::from_utf8(payload).unwrap(), false);
+    }
+    assert_eq!(first, 0xC1);
+    // RFC 7692, 7.2.2.
+    payload.extend([0, 0, 0xFF, 0xFF]);
+    let mut text = Vec::with_capacity(1 << 20);
+    flate2::Decompress::new(false)
+        .decompress_vec(&payload, &mut text, flate2::FlushDecompress::Sync)
+        .unwrap();
+    (String::from_utf8(text).unwrap(), true)
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -264,6 +286,36 @@ fn history_comes_first_then_everything_new_once_and_in_order() {
             );
         }
         assert_eq!(texts, ["3", "4", "5", "6", "7"]);
+    });
+}
+
+#[test]
+fn i2_who_took_compression_resumes_within_a_compressed_batch() {
+    run(async {
+        let stage = Stage::new(log::Config::default());
+        let texts: Vec<_> = (0..20).map(|n| format!("message {n} ").repeat(5)).collect();
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        let mut first = stage.join(Encoding::V1Deflate, None).await;
+        let joined = inflated(&mut first).await;
+        assert!(joined.0.contains("joined") && !joined.1, "{joined:?}");
+        let mut after = stage.publish_batch(&texts, 0);
+        let (whole, compressed) = inflated(&mut first).await;
+        assert!(compressed && texts.iter().all(|text| whole.contains(text)));
+
+        after.index = 16;
+        let mut second = stage.join(Encoding::V1Deflate, Some(after)).await;
+        let (joined, _) = inflated(&mut second).await;
+        assert!(joined.contains(r#""recovered":true"#), "{joined}");
+        // Made for this one viewer, and so not compressed; what follows is.
+        let (rest, compressed) = inflated(&mut second).await;
+        assert!(!compressed);
+        let seen: Vec<_> = texts.iter().map(|text| rest.contains(text)).collect();
+        assert_eq!(seen, [[false; 17].as_slice(), &[true; 3]].concat());
+        stage.publish_batch(&texts, 0);
+        for client in [&mut first, &mut second] {
+            let (next, compressed) = inflated(client).await;
+            assert!(compressed && texts.iter().all(|text| next.contains(text)));
+        }
     });
 }
 

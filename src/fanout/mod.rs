@@ -39,7 +39,7 @@ use tokio::net::TcpStream;
 
 pub use viewer::Viewer;
 
-use crate::log::{Begin, Crowded, Encoding, Log, News, RoomLog, Start, close, pong};
+use crate::log::{Begin, Crowded, Encoding, Log, News, PerEncoding, RoomLog, Start, close, pong};
 use crate::message::Room;
 use crate::telemetry::names;
 use outbox::Outbox;
@@ -97,7 +97,8 @@ const TICK: Duration = Duration::from_millis(500);
 /// After so many writes publishers, joins and reads have their turn.
 const WRITES_BETWEEN_TURNS: usize = 256;
 
-struct PerEncoding {
+/// What is counted for each encoding.
+struct Delivered {
     viewers: Gauge,
     messages: Counter,
     frames: Counter,
@@ -105,8 +106,7 @@ struct PerEncoding {
 }
 
 struct Metrics {
-    plain: PerEncoding,
-    v1: PerEncoding,
+    delivered: PerEncoding<Delivered>,
     lagging: Gauge,
     pings: Counter,
     dead: Counter,
@@ -115,9 +115,9 @@ struct Metrics {
 
 impl Metrics {
     fn new() -> Self {
-        let per_encoding = |encoding: Encoding| {
+        let delivered = |encoding: Encoding| {
             let label = encoding.as_str();
-            PerEncoding {
+            Delivered {
                 viewers: gauge!(names::FANOUT_VIEWERS, "encoding" => label),
                 messages: counter!(names::FANOUT_MESSAGES, "encoding" => label),
                 frames: counter!(names::FANOUT_FRAMES, "encoding" => label),
@@ -125,8 +125,7 @@ impl Metrics {
             }
         };
         Self {
-            plain: per_encoding(Encoding::Plain),
-            v1: per_encoding(Encoding::V1),
+            delivered: PerEncoding::new(delivered),
             lagging: gauge!(names::FANOUT_VIEWERS_LAGGING),
             pings: counter!(names::FANOUT_PINGS),
             dead: counter!(names::FANOUT_DEAD_DISCONNECTS),
@@ -134,11 +133,8 @@ impl Metrics {
         }
     }
 
-    fn of(&self, encoding: Encoding) -> &PerEncoding {
-        match encoding {
-            Encoding::Plain => &self.plain,
-            Encoding::V1 => &self.v1,
-        }
+    fn of(&self, encoding: Encoding) -> &Delivered {
+        self.delivered.of(encoding)
     }
 }
 
@@ -317,7 +313,7 @@ impl Worker {
         history: usize,
     ) -> Option<Start> {
         let log = &self.log;
-        if encoding == Encoding::V1
+        if encoding.is_v1()
             && let Some(wait) = log.before_newcomers(&local.log)
             && !log.wait(&wait).await
         {

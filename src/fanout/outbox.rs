@@ -347,12 +347,14 @@ mod tests {
         (start, nodes)
     }
 
-    fn all(nodes: &[Arc<Node>]) -> Vec<u8> {
+    fn all(encoding: Encoding, nodes: &[Arc<Node>]) -> Vec<u8> {
         let room = Room::lobby();
-        let frames = nodes
-            .iter()
-            .map(|n| n.frames(Encoding::Plain, &room).to_vec());
+        let frames = nodes.iter().map(|n| n.frames(encoding, &room).to_vec());
         frames.collect::<Vec<_>>().concat()
+    }
+
+    fn encodings() -> impl Strategy<Value = Encoding> {
+        prop::sample::select(&Encoding::ALL[..])
     }
 
     fn drain(outbox: &mut Outbox, newest: &Arc<Node>, sizes: &[usize]) -> Vec<u8> {
@@ -374,17 +376,18 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_the_socket_takes_the_bytes_are_those_of_the_log(
+            encoding in encodings(),
             texts in texts(),
             cut: prop::sample::Index,
             sizes in prop::collection::vec(1_usize..500, 1..10),
         ) {
             let (_start, nodes) = batches(&texts);
             let swept = 1 + cut.index(nodes.len());
-            let expected = all(&nodes);
-            let slice = all(&nodes[..swept]);
+            let expected = all(encoding, &nodes);
+            let slice = all(encoding, &nodes[..swept]);
             let written = cut.index(slice.len());
             let mut outbox = Outbox::cut_off(
-                Room::lobby(), Encoding::Plain, &nodes[..swept], written, Instant::now(),
+                Room::lobby(), encoding, &nodes[..swept], written, Instant::now(),
             ).unwrap();
             let newest = nodes.last().unwrap();
             prop_assert!(outbox.behind(newest) >= (slice.len() - written) as u64);
@@ -394,15 +397,16 @@ mod tests {
 
         #[test]
         fn closing_completes_the_frame_that_was_begun_and_no_more(
+            encoding in encodings(),
             texts in texts(),
             cut: prop::sample::Index,
             sizes in prop::collection::vec(1_usize..500, 1..10),
         ) {
             let (_start, nodes) = batches(&texts);
-            let expected = all(&nodes);
+            let expected = all(encoding, &nodes);
             let written = cut.index(expected.len());
             let mut outbox = Outbox::cut_off(
-                Room::lobby(), Encoding::Plain, &nodes, written, Instant::now(),
+                Room::lobby(), encoding, &nodes, written, Instant::now(),
             ).unwrap();
             outbox.close(Bytes::from_static(b"CLOSE"));
             outbox.pong(Bytes::from_static(b"PONG"));

@@ -11,7 +11,7 @@ use slab::Slab;
 
 use super::outbox::{Chunk, Outbox, SharedFrames};
 use super::viewer::{State, Viewer};
-use crate::log::{Account, Encoding, Entry, Node, RoomLog, Start, joined};
+use crate::log::{Account, Encoding, Entry, Node, PerEncoding, RoomLog, Start, joined};
 use crate::message::{Position, Room};
 
 /// The viewers that one worker has in one room.
@@ -23,7 +23,7 @@ pub(super) struct LocalRoom {
     pub(super) sweeps: Cell<u64>,
     /// When the last one began.
     pub(super) swept: Cell<Option<Instant>>,
-    live: [RefCell<Slab<Rc<Viewer>>>; 2],
+    live: PerEncoding<RefCell<Slab<Rc<Viewer>>>>,
     pub(super) lagging: RefCell<Slab<Rc<Viewer>>>,
     /// Joining viewers and others: the room is kept while there are any.
     pub(super) members: Cell<usize>,
@@ -39,7 +39,7 @@ struct Underway {
     /// The node behind which its slice begins.
     from: Arc<Node>,
     /// For each encoding, the slots below which everybody has the slice.
-    done: [usize; 2],
+    done: PerEncoding<usize>,
 }
 
 /// More lengths of history than this are not worth remembering.
@@ -53,7 +53,7 @@ impl LocalRoom {
             cursor: RefCell::new(cursor),
             sweeps: Cell::new(0),
             swept: Cell::new(None),
-            live: [RefCell::default(), RefCell::default()],
+            live: PerEncoding::default(),
             lagging: RefCell::default(),
             members: Cell::new(0),
             lag_checked: Cell::new(Instant::now()),
@@ -76,15 +76,14 @@ impl LocalRoom {
         self.sweeps.set(self.sweeps.get() + 1);
         let from = self.cursor.replace(node);
         self.newcomers.borrow_mut().clear();
-        self.sweep.replace(Some(Underway { from, done: [0; 2] }));
+        let done = PerEncoding::default();
+        self.sweep.replace(Some(Underway { from, done }));
     }
 
     /// Everybody in a slot below `done` has the slice.
     pub(super) fn swept(&self, encoding: Encoding, done: usize) {
-        if let Some(sweep) = &mut *self.sweep.borrow_mut()
-            && let Some(slot) = sweep.done.get_mut(encoding.index())
-        {
-            *slot = done;
+        if let Some(sweep) = &mut *self.sweep.borrow_mut() {
+            *sweep.done.of_mut(encoding) = done;
         }
     }
 
@@ -97,10 +96,7 @@ impl LocalRoom {
     pub(super) fn reached(&self, viewer: &Viewer) -> Arc<Node> {
         if let Some(sweep) = &*self.sweep.borrow()
             && viewer.since.get() != self.sweeps.get()
-            && sweep
-                .done
-                .get(viewer.encoding.index())
-                .is_some_and(|done| viewer.slot.get() >= *done)
+            && viewer.slot.get() >= *sweep.done.of(viewer.encoding)
         {
             return Arc::clone(&sweep.from);
         }
@@ -108,11 +104,7 @@ impl LocalRoom {
     }
 
     pub(super) fn live(&self, encoding: Encoding) -> &RefCell<Slab<Rc<Viewer>>> {
-        let [plain, v1] = &self.live;
-        match encoding {
-            Encoding::Plain => plain,
-            Encoding::V1 => v1,
-        }
+        self.live.of(encoding)
     }
 
     /// The viewer has everything up to the cursor: it is swept from the next sweep on.
@@ -179,7 +171,8 @@ impl LocalRoom {
         history: usize,
     ) -> Outbox {
         let (chunk, node) = if start.recovered {
-            // The rest of the batch it was cut off in, for this viewer alone; then whole batches.
+            // The rest of the batch it was cut off in, for this viewer alone, and so not worth
+            // compressing; then whole batches.
             let rest = if start.skip > 0 {
                 start.node.next()
             } else {
@@ -189,7 +182,7 @@ impl LocalRoom {
                 node.entries.get(start.skip..).unwrap_or_default()
             });
             let node = rest.unwrap_or(&start.node);
-            let bytes = self.first_frames(encoding, start, entries);
+            let bytes = self.first_frames(encoding.uncompressed(), start, entries);
             (Chunk::Own(bytes), Arc::clone(node))
         } else {
             let frames = self.newcomer(account, encoding, start, history);
@@ -237,12 +230,11 @@ impl LocalRoom {
 
     fn first_frames(&self, encoding: Encoding, start: &Start, entries: &[Entry]) -> Bytes {
         let frames = encoding.encode(self.room(), entries);
-        match encoding {
-            Encoding::Plain => frames,
-            Encoding::V1 => {
-                let joined = joined(self.room(), start.position, start.recovered);
-                [joined, frames].concat().into()
-            }
+        if encoding.is_v1() {
+            let joined = joined(self.room(), start.position, start.recovered);
+            [joined, frames].concat().into()
+        } else {
+            frames
         }
     }
 }

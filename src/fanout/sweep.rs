@@ -13,7 +13,7 @@ use super::outbox::Outbox;
 use super::room::LocalRoom;
 use super::viewer::{State, Viewer};
 use super::{WRITES_BETWEEN_TURNS, Worker};
-use crate::log::{Encoding, Node, RoomLog, end_of_frame};
+use crate::log::{Encoding, Node, RoomLog, frames};
 use crate::message::Timestamp;
 
 /// The most that one sweep sends a viewer: more than a socket usually takes is of no use.
@@ -29,31 +29,21 @@ struct Slice {
 
 impl Slice {
     fn new(local: &LocalRoom, encoding: Encoding, nodes: &[Arc<Node>]) -> Self {
-        let frames = |node: &Arc<Node>| node.frames(encoding, local.room()).clone();
+        let encoded = |node: &Arc<Node>| node.frames(encoding, local.room()).clone();
         let bytes = match nodes {
-            [one] => frames(one),
+            [one] => encoded(one),
             many => {
-                let frames: Vec<_> = many.iter().map(frames).collect();
-                frames.concat().into()
+                let encoded: Vec<_> = many.iter().map(encoded).collect();
+                encoded.concat().into()
             }
         };
         Self {
             messages: nodes.iter().map(|node| node.entries.len() as u64).sum(),
-            frames: count_frames(&bytes),
+            frames: frames(&bytes).count() as u64,
             nodes: nodes.to_vec(),
             bytes,
         }
     }
-}
-
-fn count_frames(bytes: &[u8]) -> u64 {
-    let mut count = 0;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        rest = rest.get(end_of_frame(rest, 1)..).unwrap_or_default();
-        count += 1;
-    }
-    count
 }
 
 impl Worker {

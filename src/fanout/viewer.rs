@@ -65,6 +65,11 @@ impl Viewer {
         }
     }
 
+    /// How it wants its messages.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
     /// Waits until the client sent something, or ended.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ use std::time::Duration;
 mod accept;
 mod assets;
 mod connection;
+mod extensions;
 mod places;
 mod listener;
 mod ops;
@@ -58,6 +59,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Sites whose pages may publish, view and frame ours.
     pub allowed_origins: Vec<Origin>,
+    /// Viewers may have their messages compressed.
+    pub compression: bool,
 }
 
 #[cfg(test)]

@@ -152,7 +152,7 @@ impl Service {
         parts: Parts,
         upgrading: &RefCell<Option<Upgrading>>,
     ) -> Result<Reply, Problem> {
-        let request = upgrade::check(&parts)?;
+        let request = upgrade::check(&parts, self.config.compression)?;
         if !(self.ports.admit)(&request.room) {
             let wait = std::time::Duration::from_secs(10);
             return Err(Problem::from(Kind::TooManyRooms).retry_after(wait));

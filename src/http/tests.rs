@@ -65,6 +65,7 @@ async fn server(role: Role, places: usize, header_timeout: Duration) -> Server {
         header_timeout,
         body_timeout: Duration::from_millis(300),
         allowed_origins: vec!["https://event.example".parse().unwrap()],
+        compression: true,
     };
     let listener = bind("127.0.0.1:0".parse().unwrap(), 1, Duration::from_secs(30))
         .unwrap()

@@ -1,13 +1,14 @@
 //! `GET /websockets/chat-messages`: from a request to a viewer.
 //!
 //! The handshake is fastwebsockets'; what it does not look at is checked here: method, version,
-//! `Upgrade` and `Connection`, the key's shape, the subprotocol.
+//! `Upgrade` and `Connection`, the key's shape, the subprotocol, the extensions.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{
-    HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION,
 };
 use http::request::Parts;
 use http::{HeaderMap, Request, Version};
@@ -17,10 +18,10 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
 use tokio::net::TcpStream;
 
-use super::Permit;
 use super::problem::{FieldError, Kind, Problem};
 use super::query;
 use super::reply::Reply;
+use super::{Permit, extensions};
 use crate::fanout::JoinRequest;
 use crate::log::Encoding;
 use crate::message::Room;
@@ -41,8 +42,9 @@ pub struct Viewer {
     pub permit: Permit,
 }
 
-/// Checks the handshake and reads what the viewer asks for.
-pub(super) fn check(request: &Parts) -> Result<JoinRequest, Problem> {
+/// Checks the handshake and reads what the viewer asks for; compressed where `compression` allows
+/// it.
+pub(super) fn check(request: &Parts, compression: bool) -> Result<JoinRequest, Problem> {
     let headers = &request.headers;
     if request.version != Version::HTTP_11 {
         return Err(Problem::new(
@@ -73,7 +75,12 @@ pub(super) fn check(request: &Parts) -> Result<JoinRequest, Problem> {
         return Err(Problem::new(Kind::InvalidHandshake, detail));
     }
     let v1 = has_token(headers, SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
-    let encoding = if v1 { Encoding::V1 } else { Encoding::Plain };
+    // Only with `chat-room.v1`, whose clients have no data to send.
+    let encoding = match v1 {
+        true if compression && extensions::agree(headers).is_some() => Encoding::V1Deflate,
+        true => Encoding::V1,
+        false => Encoding::Plain,
+    };
     wish(request.uri.query().unwrap_or_default(), encoding)
 }
 
@@ -134,9 +141,13 @@ pub(super) fn accept(parts: Parts, encoding: Encoding) -> Result<(Reply, OnUpgra
     // All that it checks was checked before.
     let (reply, _) = handshake.map_err(|_| Problem::from(Kind::InvalidHandshake))?;
     let mut reply = reply.map(|_| Full::default());
-    if encoding == Encoding::V1 {
+    if encoding.is_v1() {
         let protocol = HeaderValue::from_static(SUBPROTOCOL);
         reply.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    let agreed = extensions::agree(request.headers());
+    if let Some(agreed) = agreed.filter(|_| encoding.is_compressed()) {
+        reply.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, agreed);
     }
     Ok((reply, on_upgrade))
 }
@@ -185,7 +196,7 @@ mod tests {
 
     #[test]
     fn without_parameters_it_is_the_lobby_in_the_originals_way() {
-        let request = check(&handshake("", &[])).unwrap();
+        let request = check(&handshake("", &[]), true).unwrap();
         assert_eq!(request.room, Room::lobby());
         assert_eq!(request.encoding, Encoding::Plain);
         assert!(request.history.is_none() && request.after.is_none());
@@ -195,16 +206,16 @@ mod tests {
     fn parameters_and_subprotocol_are_read() {
         let query = "?room=d%65n&history=5&after=495.7&other=%zz";
         let changes = [("sec-websocket-protocol", Some("other, chat-room.v1"))];
-        let request = check(&handshake(query, &changes)).unwrap();
+        let request = check(&handshake(query, &changes), true).unwrap();
         assert_eq!(request.room.as_str(), "den");
         assert_eq!(request.encoding, Encoding::V1);
         assert_eq!(request.history, Some(5));
         assert_eq!(request.after.as_deref(), Some("495.7"));
-        let huge = check(&handshake("?history=99999999999999999999999", &[])).unwrap();
+        let huge = check(&handshake("?history=99999999999999999999999", &[]), true).unwrap();
         assert_eq!(huge.history, Some(usize::MAX));
         let other = [("sec-websocket-protocol", Some("chat-room.v2"))];
         assert_eq!(
-            check(&handshake("", &other)).unwrap().encoding,
+            check(&handshake("", &other), true).unwrap().encoding,
             Encoding::Plain
         );
     }
@@ -225,7 +236,7 @@ mod tests {
             "?after=1&after=2",
             "?after=%f",
         ] {
-            let problem = check(&handshake(query, &[])).unwrap_err();
+            let problem = check(&handshake(query, &[]), true).unwrap_err();
             assert_eq!(problem.kind, Kind::InvalidQuery, "{query}");
             assert_eq!(problem.into_reply().status(), 400);
         }
@@ -243,7 +254,7 @@ mod tests {
             ("sec-websocket-key", Some("dGhlIHNhbXBsZQ=="), 400),
             ("sec-websocket-key", Some("????????????????????????"), 400),
         ] {
-            let problem = check(&handshake("", &[(header, value)])).unwrap_err();
+            let problem = check(&handshake("", &[(header, value)]), true).unwrap_err();
             let reply = problem.into_reply();
             assert_eq!(reply.status(), status, "{header} {value:?}");
             if status == 426 {
@@ -253,9 +264,9 @@ mod tests {
         }
         let mut parts = handshake("", &[]);
         parts.version = Version::HTTP_2;
-        assert_eq!(check(&parts).unwrap_err().into_reply().status(), 400);
+        assert_eq!(check(&parts, true).unwrap_err().into_reply().status(), 400);
         parts.version = Version::HTTP_10;
-        assert_eq!(check(&parts).unwrap_err().into_reply().status(), 400);
+        assert_eq!(check(&parts, true).unwrap_err().into_reply().status(), 400);
     }
 
     #[test]
@@ -270,6 +281,34 @@ mod tests {
         assert_eq!(reply.headers()["sec-websocket-protocol"], SUBPROTOCOL);
         let (reply, _) = accept(handshake("", &[]), Encoding::Plain).unwrap();
         assert!(!reply.headers().contains_key("sec-websocket-protocol"));
+    }
+
+    #[test]
+    fn compression_is_agreed_on_with_the_subprotocol_only_and_where_it_is_allowed() {
+        let offer = ("sec-websocket-extensions", Some("permessage-deflate"));
+        let v1 = ("sec-websocket-protocol", Some(SUBPROTOCOL));
+        let unmet = (
+            "sec-websocket-extensions",
+            Some("permessage-deflate; server_max_window_bits=9"),
+        );
+        for (changes, allowed, encoding) in [
+            (&[offer, v1][..], true, Encoding::V1Deflate),
+            (&[offer, v1], false, Encoding::V1),
+            (&[unmet, v1], true, Encoding::V1),
+            (&[v1], true, Encoding::V1),
+            (&[offer], true, Encoding::Plain),
+        ] {
+            let parts = handshake("", changes);
+            let request = check(&parts, allowed).unwrap();
+            assert_eq!(request.encoding, encoding, "{changes:?} {allowed}");
+            let (reply, _) = accept(parts, encoding).unwrap();
+            let agreed = reply.headers().get("sec-websocket-extensions");
+            assert_eq!(agreed.is_some(), encoding.is_compressed());
+            assert_eq!(
+                reply.headers().contains_key("sec-websocket-protocol"),
+                encoding.is_v1()
+            );
+        }
     }
 
     proptest! {

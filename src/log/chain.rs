@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::Encoding;
 use super::memory::{Account, Charge};
+use super::{Encoding, PerEncoding};
 use crate::message::{Message, MessageId, Position, Room, SequenceNumber, Timestamp};
 
 /// A message as its room keeps it.
@@ -84,8 +84,8 @@ pub struct Node {
     pub appended: Instant,
     /// For each encoding, how many bytes the room has had up to and with this node. Exact where
     /// somebody listened, else an estimate: lag is measured with it, not offsets.
-    ends: [u64; 2],
-    frames: [OnceLock<Bytes>; 2],
+    ends: PerEncoding<u64>,
+    frames: PerEncoding<OnceLock<Bytes>>,
     /// What it weighed when it was appended.
     weight: usize,
     /// What it holds: more, once an encoding was asked for later.
@@ -101,8 +101,8 @@ impl Node {
             end,
             entries: Box::default(),
             appended: now,
-            ends: [0; 2],
-            frames: [OnceLock::new(), OnceLock::new()],
+            ends: PerEncoding::default(),
+            frames: PerEncoding::default(),
             weight: 0,
             charge: account.charge(size_of::<Self>()),
             next: OnceLock::new(),
@@ -112,7 +112,7 @@ impl Node {
     /// A node that stands where this one stood, without its messages.
     pub(super) fn hollow(&self, account: &Account, next: Arc<Node>) -> Self {
         let mut hollow = Self::start(account, self.ordinal, self.end, self.appended);
-        hollow.ends = self.ends;
+        hollow.ends = self.ends.clone();
         let linked = hollow.next.set(next);
         debug_assert!(linked.is_ok(), "a fresh node has no next");
         hollow
@@ -125,7 +125,7 @@ impl Node {
         room: &Room,
         generation: u32,
         entries: Box<[Entry]>,
-        wanted: [bool; 2],
+        wanted: &PerEncoding<bool>,
         now: Instant,
     ) -> Self {
         let weight: usize = entries.iter().map(Entry::weight).sum();
@@ -136,18 +136,15 @@ impl Node {
         };
         let mut node = Self::start(account, self.ordinal + entries.len() as u64, end, now);
         node.entries = entries;
-        node.ends = self.ends;
+        node.ends = self.ends.clone();
         node.charge.add(weight);
         for encoding in Encoding::ALL {
-            let index = encoding.index();
-            let bytes = if wanted.get(index) == Some(&true) {
+            let bytes = if *wanted.of(encoding) {
                 node.frames(encoding, room).len()
             } else {
                 weight
             };
-            if let Some(end) = node.ends.get_mut(index) {
-                *end += bytes as u64;
-            }
+            *node.ends.of_mut(encoding) += bytes as u64;
         }
         node.weight = node.charge.bytes();
         node
@@ -155,25 +152,23 @@ impl Node {
 
     /// The node's messages as whole frames; encoded at most once.
     pub fn frames(&self, encoding: Encoding, room: &Room) -> &Bytes {
-        let encode = || {
-            let frames = encoding.encode(room, &self.entries);
-            self.charge.add(frames.len());
+        self.frames.of(encoding).get_or_init(|| {
+            let v1 = self.frames.of(Encoding::V1).get();
+            let frames = match v1 {
+                Some(v1) if encoding.is_compressed() => Encoding::compress(v1),
+                _ => encoding.encode(room, &self.entries),
+            };
+            // What is too small to be compressed is shared.
+            if v1.is_none_or(|v1| v1.as_ptr() != frames.as_ptr()) {
+                self.charge.add(frames.len());
+            }
             frames
-        };
-        let [plain, v1] = &self.frames;
-        match encoding {
-            Encoding::Plain => plain.get_or_init(encode),
-            Encoding::V1 => v1.get_or_init(encode),
-        }
+        })
     }
 
     /// How many bytes of an encoding the room has had, up to and with this node.
     pub fn end_bytes(&self, encoding: Encoding) -> u64 {
-        let [plain, v1] = self.ends;
-        match encoding {
-            Encoding::Plain => plain,
-            Encoding::V1 => v1,
-        }
+        *self.ends.of(encoding)
     }
 
     /// The memory it held when it was appended, the same for as long as it lives.

@@ -1,7 +1,7 @@
 //! From messages to the bytes that go over the socket.
 //!
 //! Frames from server to client are not masked (RFC 6455, 5.1), so a frame is the same for every
-//! viewer: it is encoded once and shared. The two encodings are those of the protocol.
+//! viewer: it is encoded once and shared.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -9,52 +9,17 @@ use serde::Serialize;
 use super::Entry;
 use crate::message::{Position, Room};
 
-/// How a viewer wants its messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Encoding {
-    /// No subprotocol: one text frame a message, holding its text only, as the original serves it.
-    Plain,
-    /// `chat-room.v1`: JSON frames with as many messages as were coalesced.
-    V1,
-}
-
-impl Encoding {
-    /// All of them, in the order of their [`index`](Self::index).
-    pub const ALL: [Self; 2] = [Self::Plain, Self::V1];
-
-    /// Its place in arrays with a slot an encoding.
-    pub fn index(self) -> usize {
-        self as usize
-    }
-
-    /// Its name in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::V1 => "v1",
-        }
-    }
-
-    /// Encodes messages of one room, oldest first, as whole frames.
-    pub fn encode(self, room: &Room, entries: &[Entry]) -> Bytes {
-        let mut frames = Vec::new();
-        match self {
-            Self::Plain => {
-                for entry in entries {
-                    push_text(&mut frames, entry.text.as_bytes());
-                }
-            }
-            Self::V1 => encode_v1(&mut frames, room, entries),
-        }
-        frames.into()
-    }
-}
+/// The first byte of a text frame, final and with no extension's bits (RFC 6455, 5.2).
+pub(super) const TEXT: u8 = 0x81;
+/// Set in the first byte of a compressed message (RFC 7692, 6).
+pub(super) const RSV1: u8 = 0x40;
 
 /// The most payload that one coalesced frame has; a single larger message goes alone.
 pub const MAX_COALESCED: usize = 64 * 1024;
 
 const HEAD: &[u8] = br#"{"type":"messages","messages":["#;
 const TAIL: &[u8] = b"]}";
+const LONGEST_HEADER: usize = 10;
 
 #[derive(Serialize)]
 struct MessageV1<'a> {
@@ -66,7 +31,21 @@ struct MessageV1<'a> {
     position: &'a str,
 }
 
-fn encode_v1(frames: &mut Vec<u8>, room: &Room, entries: &[Entry]) {
+/// A frame a message, holding its text.
+pub(super) fn texts(entries: &[Entry]) -> Bytes {
+    let bytes = entries
+        .iter()
+        .map(|entry| entry.text.len() + LONGEST_HEADER);
+    let mut frames = Vec::with_capacity(bytes.sum());
+    for entry in entries {
+        push_frame(&mut frames, TEXT, entry.text.as_bytes());
+    }
+    frames.into_boxed_slice().into()
+}
+
+/// Frames of `chat-room.v1`, each with as many messages as it may hold.
+pub(super) fn messages(room: &Room, entries: &[Entry]) -> Bytes {
+    let mut frames = Vec::new();
     let mut payload = HEAD.to_vec();
     let mut object = Vec::new();
     for entry in entries {
@@ -86,7 +65,7 @@ fn encode_v1(frames: &mut Vec<u8>, room: &Room, entries: &[Entry]) {
         let empty = payload.len() == HEAD.len();
         if !empty && payload.len() + 1 + object.len() + TAIL.len() > MAX_COALESCED {
             payload.extend_from_slice(TAIL);
-            push_text(frames, &payload);
+            push_frame(&mut frames, TEXT, &payload);
             payload.truncate(HEAD.len());
         } else if !empty {
             payload.push(b',');
@@ -95,8 +74,9 @@ fn encode_v1(frames: &mut Vec<u8>, room: &Room, entries: &[Entry]) {
     }
     if payload.len() > HEAD.len() {
         payload.extend_from_slice(TAIL);
-        push_text(frames, &payload);
+        push_frame(&mut frames, TEXT, &payload);
     }
+    frames.into_boxed_slice().into()
 }
 
 /// The first frame of `chat-room.v1`.
@@ -106,13 +86,13 @@ pub fn joined(room: &Room, position: Position, recovered: bool) -> Bytes {
         r#"{{"type":"joined","room":"{room}","position":"{position}","recovered":{recovered}}}"#
     );
     let mut frame = Vec::with_capacity(payload.len() + 4);
-    push_text(&mut frame, payload.as_bytes());
+    push_frame(&mut frame, TEXT, payload.as_bytes());
     frame.into()
 }
 
-/// Appends a text frame (RFC 6455, 5.2), final and unmasked.
-fn push_text(frames: &mut Vec<u8>, payload: &[u8]) {
-    push_header(frames, 0x81, payload.len());
+/// Appends a frame (RFC 6455, 5.2) with this first byte, unmasked.
+pub(super) fn push_frame(frames: &mut Vec<u8>, first: u8, payload: &[u8]) {
+    push_header(frames, first, payload.len());
     frames.extend_from_slice(payload);
 }
 
@@ -134,8 +114,7 @@ fn push_header(frames: &mut Vec<u8>, first: u8, length: usize) {
 /// A pong that answers a ping's payload, which is at most 125 bytes (RFC 6455, 5.5).
 pub fn pong(payload: &[u8]) -> Bytes {
     let mut frame = Vec::with_capacity(payload.len() + 2);
-    push_header(&mut frame, 0x8A, payload.len());
-    frame.extend_from_slice(payload);
+    push_frame(&mut frame, 0x8A, payload);
     frame.into()
 }
 
@@ -149,25 +128,56 @@ pub fn close(code: Option<u16>) -> Bytes {
     let payload = code.map(u16::to_be_bytes);
     let payload = payload.as_ref().map_or(&[][..], |code| &code[..]);
     let mut frame = Vec::with_capacity(4);
-    push_header(&mut frame, 0x88, payload.len());
-    frame.extend_from_slice(payload);
+    push_frame(&mut frame, 0x88, payload);
     frame.into()
+}
+
+/// A frame made here.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// All of it.
+    pub bytes: &'a [u8],
+    /// Without its header.
+    pub payload: &'a [u8],
+}
+
+/// The frames of a buffer of whole frames made here.
+pub fn frames(bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (header, payload) = lengths(rest)?;
+        let (bytes, behind) = rest.split_at_checked(header + payload)?;
+        rest = behind;
+        let payload = bytes.get(header..).unwrap_or_default();
+        Some(Frame { bytes, payload })
+    })
+}
+
+/// The lengths of the first frame's header and payload.
+fn lengths(bytes: &[u8]) -> Option<(usize, usize)> {
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte))
+    };
+    Some(match bytes.get(1)? {
+        127 => (10, number(bytes.get(2..10)?)),
+        126 => (4, number(bytes.get(2..4)?)),
+        short => (2, usize::from(*short)),
+    })
 }
 
 /// Where the frame that the byte at `offset` belongs to ends, in a buffer of whole frames made
 /// here: `offset` itself if a frame starts or the buffer ends there.
-pub fn end_of_frame(frames: &[u8], offset: usize) -> usize {
-    let mut at = 0;
-    while at < offset {
-        let byte = |index: usize| frames.get(at + index).copied().map_or(0, usize::from);
-        let bytes = |count: usize| (2..2 + count).fold(0, |sum, index| sum << 8 | byte(index));
-        at += match byte(1) {
-            127 => 10 + bytes(8),
-            126 => 4 + bytes(2),
-            short => 2 + short,
-        };
+pub fn end_of_frame(bytes: &[u8], offset: usize) -> usize {
+    let mut end = 0;
+    for frame in frames(bytes) {
+        if end >= offset {
+            break;
+        }
+        end += frame.bytes.len();
     }
-    at.min(frames.len())
+    end
 }
 
 #[cfg(test)]
@@ -175,6 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::log::Encoding;
     use crate::message::{MessageId, Timestamp};
 
     fn entry(text: &str) -> Entry {

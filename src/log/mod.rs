@@ -6,7 +6,7 @@
 //!
 //! # How
 //! A room is an append-only chain of immutable batches ([`chain`]). Each batch is encoded once an
-//! encoding and shared by all viewers ([`frame`]). Positions are Kinesis' own, so what one instance
+//! encoding and shared by all viewers ([`encoding`], [`frame`], [`deflate`]). Positions are Kinesis' own, so what one instance
 //! handed out another understands ([`shard`], [`join`]).
 //!
 //! # Limits
@@ -20,6 +20,8 @@
 //! stream's. I4: memory is bounded. I7: appending may lock, reading, joining and sweeping do not.
 
 mod chain;
+mod deflate;
+mod encoding;
 mod frame;
 mod join;
 mod memory;
@@ -35,7 +37,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
 pub use chain::{Entry, LogPosition, Node};
-pub use frame::{Encoding, MAX_COALESCED, close, end_of_frame, joined, ping, pong};
+pub use encoding::{Encoding, PerEncoding};
+pub use frame::{MAX_COALESCED, close, end_of_frame, frames, joined, ping, pong};
 pub use join::{Begin, Start, Wait};
 pub use memory::{Account, Charge};
 pub use room::RoomLog;

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::chain::{Entry, LogPosition, Node};
 use super::memory::Account;
-use super::{Encoding, Wakers};
+use super::{Encoding, PerEncoding, Wakers};
 use crate::message::Room;
 
 /// The most that one node holds, so that dropping the oldest node drops little.
@@ -51,7 +51,7 @@ pub struct RoomLog {
     kept: AtomicUsize,
     /// Viewers, or [`EVICTED`].
     viewers: AtomicUsize,
-    listeners: [AtomicUsize; 2],
+    listeners: PerEncoding<AtomicUsize>,
     /// The workers that have viewers here, a bit each.
     workers: AtomicU64,
     /// The workers that were woken for this room and have not looked yet.
@@ -84,7 +84,7 @@ impl RoomLog {
             gone: AtomicBool::new(false),
             kept: AtomicUsize::new(0),
             viewers: AtomicUsize::new(0),
-            listeners: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            listeners: PerEncoding::default(),
             workers: AtomicU64::new(0),
             pending: AtomicU64::new(0),
             wakers,
@@ -174,13 +174,12 @@ impl RoomLog {
     fn link(&self, generation: u32, entries: Box<[Entry]>, now: Instant) {
         let tail = self.tail.load_full();
         // A count that is just changing costs an encoding too many or one later; no more.
-        let wanted = [0, 1].map(|index| {
-            self.listeners
-                .get(index)
-                .is_some_and(|count| count.load(Ordering::Relaxed) > 0)
+        let wanted = PerEncoding::new(|encoding| {
+            let listeners = self.listeners.of(encoding);
+            listeners.load(Ordering::Relaxed) > 0
         });
-        let node =
-            Arc::new(tail.following(&self.account, &self.room, generation, entries, wanted, now));
+        let (account, room) = (&self.account, &self.room);
+        let node = Arc::new(tail.following(account, room, generation, entries, &wanted, now));
         self.kept.fetch_add(node.weight(), Ordering::Relaxed);
         tail.link(Arc::clone(&node));
         let ordinal = node.ordinal;
@@ -229,9 +228,8 @@ impl RoomLog {
             })
             .is_ok();
         if entered {
-            if let Some(count) = self.listeners.get(encoding.index()) {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
+            let listeners = self.listeners.of(encoding);
+            listeners.fetch_add(1, Ordering::Relaxed);
             self.workers.fetch_or(bit(worker), Ordering::Relaxed);
             // Partner of the fence in `wake`.
             fence(Ordering::SeqCst);
@@ -245,9 +243,8 @@ impl RoomLog {
         if last {
             self.workers.fetch_and(!bit(worker), Ordering::Relaxed);
         }
-        if let Some(count) = self.listeners.get(encoding.index()) {
-            count.fetch_sub(1, Ordering::Relaxed);
-        }
+        let listeners = self.listeners.of(encoding);
+        listeners.fetch_sub(1, Ordering::Relaxed);
         self.viewers.fetch_sub(1, Ordering::AcqRel) == 1 && self.tail.load().ordinal == 0
     }
 

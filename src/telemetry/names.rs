@@ -40,6 +40,12 @@ pub const SECONDS: &[f64] = &[
     5.0, 10.0,
 ];
 
+/// Seconds of computing, from two microseconds to five milliseconds.
+pub const CPU_SECONDS: &[f64] = &[
+    0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002,
+    0.005,
+];
+
 macro_rules! metrics {
     ($($kind:expr => $constant:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
         $(#[doc = $help] pub const $constant: &str = $name;)*
@@ -162,6 +168,16 @@ metrics! {
         "Memory that messages and frames take, what lagging viewers pin included.";
     Counter => LOG_RESUMES "chat_room_log_resumes_total" ["outcome"]
         "Viewers that named a position: recovered, or trimmed, unknown, malformed, ahead.";
+    Counter => LOG_ENCODINGS "chat_room_log_encodings_total" ["encoding"]
+        "Batches, and histories for newcomers, that were encoded; v1-deflate is chat-room.v1 with permessage-deflate.";
+    Counter => LOG_COMPRESSIONS "chat_room_log_compressions_total" ["outcome"]
+        "Those for which compression was asked: compressed, or left as they are: small, incompressible.";
+    Counter => LOG_COMPRESSION_INPUT "chat_room_log_compression_input_bytes_total" []
+        "Bytes of frames before they were compressed.";
+    Counter => LOG_COMPRESSION_OUTPUT "chat_room_log_compression_output_bytes_total" []
+        "Bytes of the same frames after it: the input by this is the ratio.";
+    Histogram(CPU_SECONDS) => LOG_COMPRESSION_SECONDS "chat_room_log_compression_cpu_seconds" []
+        "CPU time that compressing a batch or history took.";
 
     Gauge => FANOUT_VIEWERS "chat_room_fanout_viewers" ["encoding"]
         "Viewers connected.";

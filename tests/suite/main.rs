@@ -16,6 +16,7 @@ mod architecture;
 mod behaviours;
 mod browser;
 mod chat;
+mod compression;
 mod docs;
 mod doctor;
 mod durable;

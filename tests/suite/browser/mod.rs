@@ -75,6 +75,31 @@ async fn a_message_sent_in_one_page_is_seen_in_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_browser_takes_compression_and_shows_what_was_compressed() {
+    let server = Server::start(&[]).await;
+    let long: Vec<_> = (0..3)
+        .map(|n| format!("{n} {}", "long ".repeat(200)))
+        .collect();
+    server.say("den", long[0].trim_end()).await;
+    let chromium = Chromium::launch().await;
+    let ada = chromium.open(&server.url("/?room=den")).await;
+    let viewers = "chat_room_fanout_viewers{encoding=\"v1-deflate\"}";
+    assert!((server.metric(viewers).await - 1.0).abs() < 0.5);
+    for text in &long[1..] {
+        server.say("den", text.trim_end()).await;
+    }
+    ada.shows(&[long[0].trim_end(), long[1].trim_end(), long[2].trim_end()])
+        .await;
+    let compressed = "chat_room_log_compressions_total{outcome=\"compressed\"}";
+    assert!(
+        server.metric(compressed).await >= 3.0,
+        "the history and two batches"
+    );
+    assert_no_complaints(&ada, false).await;
+    chromium.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn text_is_shown_as_text() {
     let server = Server::start(&[]).await;
     let chromium = Chromium::launch().await;
