@@ -181,7 +181,7 @@ impl Seat {
                     permit,
                 } = viewer;
                 let connections = connections.clone();
-                Box::pin(connections.serve(tcp, leftover, request, Box::new(permit)))
+                Box::pin(connections.serve(tcp, leftover, request, permit))
             }),
         }
     }

@@ -36,7 +36,7 @@ pub struct Inbound {
     /// The beginning of a frame.
     carry: Vec<u8>,
     /// The bytes so far of a message whose last fragment has not come.
-    fragmented: Option<usize>,
+    fragmented: Option<u16>,
     /// Nothing after a close frame or a broken rule counts.
     finished: bool,
     /// permessage-deflate was negotiated.
@@ -140,12 +140,12 @@ impl Inbound {
             }
             OpCode::Text | OpCode::Binary | OpCode::Continuation => {}
         }
-        let total = self.fragmented.take().unwrap_or(0) + length;
+        let total = self.fragmented.take().map_or(0, usize::from) + length;
         if total > MAX_MESSAGE {
             return Some(Heard::Fail(TOO_BIG));
         }
         if !frame.fin {
-            self.fragmented = Some(total);
+            self.fragmented = u16::try_from(total).ok();
         }
         None
     }

@@ -14,7 +14,6 @@
 
 pub mod inbound;
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -46,23 +45,31 @@ impl Connections {
     /// Takes a connection over after its handshake: `early` is what the client sent meanwhile,
     /// `permit` is dropped when the connection is gone. Returns when the viewer has joined; what
     /// follows is a task of its own, small, for there are many.
-    pub async fn serve(
+    pub async fn serve<P: 'static>(
         self: Rc<Self>,
         stream: TcpStream,
         early: Bytes,
         request: JoinRequest,
-        permit: Box<dyn Any>,
+        permit: P,
     ) {
-        match self.worker.join(stream, &request, permit).await {
-            Ok(viewer) => drop(tokio::task::spawn_local(self.listen(viewer, early))),
-            Err(crowded) => tracing::debug!(room = %request.room, "not joined: {crowded}"),
+        let viewer = match self.worker.join(stream, &request).await {
+            Ok(viewer) => viewer,
+            Err(crowded) => {
+                tracing::debug!(room = %request.room, "not joined: {crowded}");
+                return;
+            }
+        };
+        let mut inbound = Inbound::new(viewer.encoding().is_compressed());
+        if self.hear(&viewer, &mut inbound, &early) {
+            tokio::task::spawn_local(self.listen(viewer, inbound, permit));
+        } else {
+            self.worker.leave(&viewer);
         }
     }
 
-    async fn listen(self: Rc<Self>, viewer: Rc<Viewer>, early: Bytes) {
-        let mut inbound = Inbound::new(viewer.encoding().is_compressed());
-        let mut open = self.hear(&viewer, &mut inbound, &early);
-        drop(early);
+    /// Reads to the end of the connection. What lives here lives as long as each viewer does.
+    async fn listen<P>(self: Rc<Self>, viewer: Rc<Viewer>, mut inbound: Inbound, _permit: P) {
+        let mut open = true;
         while open && viewer.readable().await.is_ok() {
             let read = {
                 let mut buffer = self.buffer.borrow_mut();

@@ -84,29 +84,10 @@ impl Stage {
 
     /// A client's end of a connection that the server's end of is joined.
     async fn join(&self, encoding: Encoding, after: Option<Position>) -> TcpStream {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        client.set_recv_buffer_size(4096).unwrap();
-        client
-            .connect(&listener.local_addr().unwrap().into())
-            .unwrap();
-        client.set_nonblocking(true).unwrap();
-        let client = TcpStream::from_std(client.into()).unwrap();
-        let (server, _) = listener.accept().await.unwrap();
-        socket2::SockRef::from(&server)
-            .set_send_buffer_size(4096)
-            .unwrap();
-        let request = JoinRequest {
-            room: Room::lobby(),
-            encoding,
-            history: None,
-            after: after.map(|position| position.to_string().into()),
-        };
+        let (client, server) = connection().await;
+        let request = request(encoding, after);
         let connections = Rc::clone(&self.connections);
-        connections
-            .serve(server, Bytes::new(), request, Box::new(()))
-            .await;
+        connections.serve(server, Bytes::new(), request, ()).await;
         client
     }
 
@@ -117,6 +98,32 @@ impl Stage {
             }
         };
         assert!(timeout(LIMIT, wait).await.is_ok(), "{what}");
+    }
+}
+
+/// The two ends of a connection that holds little.
+async fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    client.set_recv_buffer_size(4096).unwrap();
+    client
+        .connect(&listener.local_addr().unwrap().into())
+        .unwrap();
+    client.set_nonblocking(true).unwrap();
+    let client = TcpStream::from_std(client.into()).unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    socket2::SockRef::from(&server)
+        .set_send_buffer_size(4096)
+        .unwrap();
+    (client, server)
+}
+
+fn request(encoding: Encoding, after: Option<Position>) -> JoinRequest {
+    JoinRequest {
+        room: Room::lobby(),
+        encoding,
+        history: None,
+        after: after.map(|position| position.to_string().into()),
     }
 }
 
@@ -372,6 +379,22 @@ fn a_viewer_resumes_exactly_behind_the_position_it_names() {
             seen += &text(&mut client).await;
         }
         assert!(seen.contains(r#""text":"7""#) && !seen.contains(r#""text":"6""#));
+    });
+}
+
+/// What we keep for an idle viewer; tokio adds 256 bytes for its socket and some 100 for its task,
+/// which with 152 at most has 256.
+#[test]
+fn i4_an_idle_viewer_is_small() {
+    run(async {
+        let stage = Stage::new(log::Config::default());
+        let (_client, server) = connection().await;
+        let request = request(Encoding::V1Deflate, None);
+        let viewer = stage.worker.join(server, &request).await.unwrap();
+        let connections = Rc::clone(&stage.connections);
+        let task = connections.listen(viewer, Inbound::new(true), Rc::new(()));
+        assert!(size_of::<Viewer>() <= 104, "{}", size_of::<Viewer>());
+        assert!(size_of_val(&task) <= 152, "{}", size_of_val(&task));
     });
 }
 

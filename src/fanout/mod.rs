@@ -26,7 +26,6 @@ mod sweep;
 mod viewer;
 mod waiting;
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
@@ -236,8 +235,7 @@ impl Worker {
         self.rooms.borrow().get(room).cloned()
     }
 
-    /// Adds a viewer: it gets what it asked for and from then on everything new. `permit` is
-    /// dropped when it is gone.
+    /// Adds a viewer: it gets what it asked for and from then on everything new.
     ///
     /// Waits, for at most some 5 s, only if the viewer wants to resume from a position that was
     /// not read here yet, or is to be told one and its room was not read to its tip yet. If reading
@@ -250,7 +248,6 @@ impl Worker {
         self: &Rc<Self>,
         stream: TcpStream,
         request: &JoinRequest,
-        permit: Box<dyn Any>,
     ) -> Result<Rc<Viewer>, Crowded> {
         let membership = Membership::enter(self, &request.room, request.encoding)?;
         let local = Rc::clone(&membership.local);
@@ -269,7 +266,7 @@ impl Worker {
             None => local.silent_outbox(request.encoding),
         };
         let room = Rc::clone(&local);
-        let viewer = Viewer::new(stream, request.encoding, room, outbox, permit);
+        let viewer = Viewer::new(stream, request.encoding, room, outbox);
         let viewer = Rc::new(viewer);
         membership.keep();
         self.viewers.set(self.viewers.get() + 1);

@@ -1,6 +1,5 @@
 //! One viewer: its socket and what is known of it. Kept small, for there are very many.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::MaybeUninit;
@@ -28,8 +27,6 @@ pub struct Viewer {
     /// It has shown since it was last asked that it is there.
     heard: Cell<bool>,
     pub(super) state: RefCell<State>,
-    /// Given back when the viewer is gone; counts its connection.
-    _permit: Box<dyn Any>,
 }
 
 /// Where a viewer stands.
@@ -50,7 +47,6 @@ impl Viewer {
         encoding: Encoding,
         room: Rc<LocalRoom>,
         outbox: Outbox,
-        permit: Box<dyn Any>,
     ) -> Self {
         Self {
             stream,
@@ -61,7 +57,6 @@ impl Viewer {
             seat: Cell::new(0),
             heard: Cell::new(true),
             state: RefCell::new(State::Lagging(Box::new(outbox))),
-            _permit: permit,
         }
     }
 
@@ -70,12 +65,16 @@ impl Viewer {
         self.encoding
     }
 
-    /// Waits until the client sent something, or ended.
+    /// Waits until the client sent something, or ended; for one task at a time.
+    ///
+    /// PERFORMANCE: the socket remembers the task that polled it last. So long as that is the one
+    /// that served the handshake, the memory of that task, more than 2 KiB, is not given back,
+    /// though it has ended; `TcpStream::readable` would leave it so.
     ///
     /// # Errors
     /// Those of the socket.
     pub async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
+        std::future::poll_fn(|context| self.stream.poll_read_ready(context)).await
     }
 
     /// Reads what is there, without waiting; 0 is the end.
