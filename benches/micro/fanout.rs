@@ -1,4 +1,4 @@
-//! What a message costs between the stream and the sockets: encoding, appending, joining, sweeping.
+//! What a message costs between the stream and the sockets: encoding and compressing, appending, joining, sweeping.
 //!
 //! `cargo bench --bench fanout`
 
@@ -13,18 +13,42 @@ use chat_room::message::{HashKey, Message, MessageId, Position, Room, Timestamp}
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 use uuid::Uuid;
 
 /// A plain frame with a text of 128 bytes: four bytes of header.
 const FRAME: usize = 132;
 
-fn message(sequence: u128, index: u32) -> Message {
+/// Words in which texts are about as compressible as what people write.
+const WORDS: [&str; 24] = [
+    "what", "a", "goal", "did", "you", "see", "that", "I", "was", "just", "about", "to", "say",
+    "the", "same", "thing", "and", "then", "yes", "haha", "never", "mind", "good", "evening",
+];
+
+/// A text of 128 bytes.
+fn text(number: u128) -> String {
+    let mut random = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut text = String::new();
+    while text.len() < 128 {
+        let index = usize::try_from(random >> 16 & 0xFFFF).unwrap_or(0) % WORDS.len();
+        text.extend(WORDS.get(index).copied());
+        text.push(' ');
+        random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+    }
+    text.truncate(128);
+    text
+}
+
+fn message(room: &Room, sequence: u128, index: u32) -> Message {
+    let number = sequence << 32 | u128::from(index);
     Message {
-        id: MessageId::Uuid(Uuid::from_u128(sequence)),
-        room: Room::lobby(),
+        id: MessageId::Uuid(Uuid::from_u128(
+            number.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
+        )),
+        room: room.clone(),
         name: Some("Ada".into()),
-        text: "x".repeat(128).into(),
+        text: text(number).into(),
         time: Timestamp::now(),
         position: Position {
             sequence: sequence.into(),
@@ -35,7 +59,7 @@ fn message(sequence: u128, index: u32) -> Message {
 
 fn batch(sequence: u128, messages: u32) -> Vec<Message> {
     (0..messages)
-        .map(|index| message(sequence, index))
+        .map(|index| message(&Room::lobby(), sequence, index))
         .collect()
 }
 
@@ -55,15 +79,18 @@ fn log_with_shard() -> (Arc<Log>, Vec<chat_room::log::News>, Arc<LogShard>) {
 }
 
 fn encoding(c: &mut Criterion) {
-    let entries: Vec<Entry> = batch(1, 100).into_iter().map(Entry::from).collect();
-    let mut group = c.benchmark_group("encode 100 messages of 128 bytes");
-    group.throughput(Throughput::Elements(100));
-    for encoding in Encoding::ALL {
-        group.bench_function(encoding.as_str(), |b| {
-            b.iter(|| encoding.encode(&Room::lobby(), &entries));
-        });
+    for messages in [1, 16, 100] {
+        let entries: Vec<Entry> = batch(1, messages).into_iter().map(Entry::from).collect();
+        let name = format!("encode {messages} messages of 128 bytes");
+        let mut group = c.benchmark_group(name);
+        group.throughput(Throughput::Elements(messages.into()));
+        for encoding in Encoding::ALL {
+            group.bench_function(encoding.as_str(), |b| {
+                b.iter(|| encoding.encode(&Room::lobby(), &entries));
+            });
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 fn appending(c: &mut Criterion) {
@@ -112,66 +139,148 @@ fn joining(c: &mut Criterion) {
     group.finish();
 }
 
-/// From an append to the arrival at all of so many viewers, over loopback sockets.
-fn sweeping(c: &mut Criterion) {
-    let mut group = c.benchmark_group("sweep");
-    group.sample_size(20);
-    for viewers in [10_u64, 300] {
-        group.throughput(Throughput::Elements(viewers));
+/// A worker with its viewers, and the clients' ends.
+struct Stage {
+    runtime: Runtime,
+    local: LocalSet,
+    shard: Arc<LogShard>,
+    worker: Rc<Worker>,
+    connections: Rc<Connections>,
+    /// For each room its viewers.
+    clients: Vec<(Room, Vec<TcpStream>)>,
+    sequence: u128,
+}
+
+impl Stage {
+    fn new(rooms: usize, viewers: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap_or_else(|error| unreachable!("{error}"));
         let local = LocalSet::new();
         let (log, mut news, shard) = log_with_shard();
-        let (worker, mut clients) = local.block_on(&runtime, async {
+        let (worker, connections) = local.block_on(&runtime, async {
             let worker = Worker::new(0, log, fanout::Config::default());
             tokio::task::spawn_local(Rc::clone(&worker).run(news.remove(0)));
-            let connections = Connections::new(Rc::clone(&worker));
-            let mut clients = Vec::new();
-            for _ in 0..viewers {
-                let client = connect(&connections).await;
-                clients.push(client.unwrap_or_else(|error| unreachable!("{error}")));
-            }
-            (worker, clients)
+            (Rc::clone(&worker), Connections::new(worker))
         });
-        let mut sequence = 0;
+        let mut stage = Self {
+            runtime,
+            local,
+            shard,
+            worker,
+            connections,
+            clients: Vec::new(),
+            sequence: 0,
+        };
+        for number in 0..rooms {
+            let room = Room::new(&format!("room-{number}")).unwrap_or_else(|_| unreachable!());
+            let clients = (0..viewers).map(|_| stage.connect(&room, 0)).collect();
+            stage.clients.push((room, clients));
+        }
+        stage
+    }
+
+    /// Connects a viewer and returns the client's end.
+    fn connect(&self, room: &Room, history: usize) -> TcpStream {
+        let request = JoinRequest {
+            room: room.clone(),
+            encoding: Encoding::Plain,
+            history: Some(history),
+            after: None,
+        };
+        let connections = Rc::clone(&self.connections);
+        let connected = self.local.block_on(&self.runtime, async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let client = TcpStream::connect(listener.local_addr()?).await?;
+            let (server, _) = listener.accept().await?;
+            let serve = connections.serve(server, Bytes::new(), request, ());
+            serve.await;
+            std::io::Result::Ok(client)
+        });
+        connected.unwrap_or_else(|error| unreachable!("{error}"))
+    }
+
+    fn publish(&mut self, room: &Room) {
+        self.sequence += 1;
+        self.shard.append(vec![message(room, self.sequence, 0)]);
+    }
+
+    /// Reads so many frames at each.
+    fn read(&self, clients: &mut [TcpStream], frames: usize) {
+        self.local.block_on(&self.runtime, async {
+            let mut bytes = vec![0; frames * FRAME];
+            for client in clients {
+                let read = client.read_exact(&mut bytes).await;
+                read.unwrap_or_else(|error| unreachable!("{error}"));
+            }
+        });
+    }
+}
+
+/// From an append to the arrival at all of so many viewers, over loopback sockets. Reading is part of what is measured:
+/// about as dear as the write.
+fn sweeping(c: &mut Criterion) {
+    let mut group = c.benchmark_group("sweep");
+    group.sample_size(20);
+    for viewers in [10, 300] {
+        group.throughput(Throughput::Elements(viewers as u64));
+        let mut stage = Stage::new(1, viewers);
         group.bench_function(format!("{viewers} viewers"), |b| {
             b.iter(|| {
-                sequence += 1;
-                shard.append(batch(sequence, 1));
-                local.block_on(&runtime, async {
-                    // Reading is part of what is measured: about as dear as the write.
-                    let mut frame = [0; FRAME];
-                    for client in &mut clients {
-                        let read = client.read_exact(&mut frame).await;
-                        read.unwrap_or_else(|error| unreachable!("{error}"));
-                    }
-                });
+                for (room, mut clients) in std::mem::take(&mut stage.clients) {
+                    stage.publish(&room);
+                    stage.read(&mut clients, 1);
+                    stage.clients.push((room, clients));
+                }
             });
         });
-        assert_eq!(worker.viewers() as u64, viewers);
+        assert_eq!(stage.worker.viewers(), viewers);
     }
     group.finish();
 }
 
-/// Connects a viewer and returns the client's end.
-async fn connect(connections: &Rc<Connections>) -> std::io::Result<TcpStream> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let client = TcpStream::connect(listener.local_addr()?).await?;
-    let (server, _) = listener.accept().await?;
-    let request = JoinRequest {
-        room: Room::lobby(),
-        encoding: Encoding::Plain,
-        history: Some(0),
-        after: None,
-    };
-    let connections = Rc::clone(connections);
-    connections
-        .serve(server, Bytes::new(), request, Box::new(()))
-        .await;
-    Ok(client)
+/// A message in one of so many rooms, with eight viewers each: what the other rooms cost.
+fn rooms(c: &mut Criterion) {
+    const VIEWERS: usize = 8;
+    let mut group = c.benchmark_group("8 viewers in each room");
+    group.sample_size(20);
+    for rooms in [1, 10, 100, 1_000] {
+        group.throughput(Throughput::Elements(VIEWERS as u64));
+        let mut stage = Stage::new(rooms, VIEWERS);
+        let mut turn = 0;
+        group.bench_function(format!("{rooms} rooms"), |b| {
+            b.iter(|| {
+                turn = (turn + 1) % rooms;
+                let (room, mut clients) = stage.clients.swap_remove(turn);
+                stage.publish(&room);
+                stage.read(&mut clients, 1);
+                stage.clients.push((room, clients));
+            });
+        });
+    }
+    group.finish();
 }
 
-criterion_group!(benches, encoding, appending, joining, sweeping);
+/// From an accepted connection to the last byte of the history at the client.
+fn newcomers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("join");
+    for history in [0, 100] {
+        let mut stage = Stage::new(0, 0);
+        for _ in 0..200 {
+            stage.publish(&Room::lobby());
+        }
+        group.bench_function(format!("history of {history}"), |b| {
+            b.iter(|| {
+                let client = stage.connect(&Room::lobby(), history);
+                stage.read(&mut [client], history);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(
+    benches, encoding, appending, joining, newcomers, sweeping, rooms
+);
 criterion_main!(benches);

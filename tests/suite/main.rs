@@ -17,6 +17,7 @@ mod behaviours;
 mod browser;
 mod chat;
 mod compression;
+mod crowd;
 mod docs;
 mod doctor;
 mod durable;

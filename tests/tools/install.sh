@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks.
 #
-#   Debian packages   chromium and fonts for the browser tests, node and npm, python3 with venv (apt, as root or with sudo)
+#   Debian packages   chromium and fonts for the browser tests, node and npm, python3 with venv (apt, as root or with sudo); iproute2 for root
 #   .tools/venv       a Python environment with requirements.txt
 #   .tools/node       npm packages of package-lock.json
 #
@@ -31,6 +31,8 @@ wanting() {
     fi
     command -v node >/dev/null || printf 'nodejs\n'
     command -v npm >/dev/null || printf 'npm\n'
+    # With which root makes a link that can be cut.
+    [[ $(id -u) -ne 0 ]] || PATH=$PATH:/usr/sbin command -v ip >/dev/null || printf 'iproute2\n'
     # Debian ships the venv module without ensurepip unless python3-venv is there.
     python3 -c 'import venv, ensurepip' 2>/dev/null || printf '%s\n' python3 python3-venv
 }
