@@ -39,6 +39,22 @@ in_process! {
         world.holds().await;
     }
 
+    async fn a_late_write_is_a_repeat_also_for_who_started_after_its_retry() {
+        let mut world = World::start().await;
+        world.faults.add("fault = \"late-write\"\nnth = 3\ndelay = \"8s\"").unwrap();
+        world.publish(5).await;
+        world.occurred("late-write");
+        let newcomer = world.newcomer().await;
+        let seen = world.acknowledged();
+        assert_eq!(world.stored().await, seen, "it came too early to tell");
+        world.publish(1).await;
+        let seen = world.acknowledged();
+        eventually("the late write", || async { world.stored().await > seen }).await;
+        world.publish(1).await;
+        world.shows_the_rest(&newcomer).await;
+        world.holds().await;
+    }
+
     async fn a_call_that_waits() {
         let mut world = World::start().await;
         world.faults.add("fault = \"delay\"\nrate = 0.2\ndelay = \"150ms\"").unwrap();

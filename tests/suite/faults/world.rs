@@ -55,6 +55,13 @@ struct Reader {
     _news: Vec<News>,
 }
 
+/// A reader that started later.
+pub(super) struct Newcomer {
+    reader: Reader,
+    /// What had been acknowledged by then, by room.
+    before: Vec<usize>,
+}
+
 pub(super) struct World {
     pub(super) faults: Faults,
     kinesis: Kinesis,
@@ -131,6 +138,43 @@ impl World {
         };
         world.ready().await;
         world
+    }
+
+    /// A third reader, which shows what comes from now on.
+    pub(super) async fn newcomer(&self) -> Newcomer {
+        let (log, news) = Log::new(log::Config::default());
+        let config = consumer::Config {
+            start: Start::Latest,
+            ..consumer_config(&Settings::default(), "newcomer")
+        };
+        let consumer = consumer::start(self.kinesis.clone(), Arc::clone(&log), config);
+        let reader = Reader {
+            consumer: consumer.await.unwrap(),
+            log,
+            _news: news,
+        };
+        let mut readiness = reader.consumer.readiness();
+        crate::harness::within("ready", readiness.wait_for(|readiness| readiness.ready))
+            .await
+            .unwrap();
+        Newcomer {
+            before: self.acknowledged.iter().map(Vec::len).collect(),
+            reader,
+        }
+    }
+
+    /// Waits until it shows what was acknowledged since it came: that, and nothing else.
+    pub(super) async fn shows_the_rest(&self, newcomer: &Newcomer) {
+        let all = self.rooms.iter().zip(&self.acknowledged);
+        for ((room, sent), before) in all.zip(&newcomer.before) {
+            let expected = &sent[*before..];
+            let shown = || newcomer.reader.shown(room);
+            eventually("what came since", || async {
+                shown().len() >= expected.len()
+            })
+            .await;
+            assert_eq!(shown(), expected, "{room:?}");
+        }
     }
 
     pub(super) async fn ready(&self) {
