@@ -1,65 +1,109 @@
 //! As little HTTP/1.1 as a bench needs: an answer's head and its body's length.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::Error;
 
 /// The largest answer that is read.
 const MOST: usize = 64 * 1024;
+const PIECE: usize = 4 * 1024;
 
-/// An answer's head.
+/// An answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+    }
+
     /// Seconds, from Retry-After.
-    pub(crate) retry_after: Option<u64>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        self.header("retry-after")?.parse().ok()
+    }
+
+    /// The answer as an error, where another one was wanted.
+    pub(crate) fn error(&self, asked: &str) -> Error {
+        let body = String::from_utf8_lossy(&self.body);
+        format!("{} for {asked}: {body}", self.status).into()
+    }
 }
 
 /// Sends `request` and reads the answer; `buffer` keeps what came beyond it.
 pub(crate) async fn exchange(
-    stream: &mut TcpStream,
+    stream: &mut tokio::net::TcpStream,
     buffer: &mut Vec<u8>,
     request: &[u8],
 ) -> Result<Answer, Error> {
     stream.write_all(request).await?;
-    let end = loop {
-        if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-            break end + 4;
+    loop {
+        if let Some(answer) = take_answer(buffer)? {
+            return Ok(answer);
         }
-        more(stream, buffer).await?;
+        let read = stream.read_buf(buffer).await?;
+        more(read, buffer)?;
+    }
+}
+
+/// The same for a thread that waits, as long as its stream allows.
+pub(crate) fn exchange_blocking(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+    request: &[u8],
+) -> Result<Answer, Error> {
+    stream.write_all(request)?;
+    loop {
+        if let Some(answer) = take_answer(buffer)? {
+            return Ok(answer);
+        }
+        let mut piece = [0; PIECE];
+        let read = stream.read(&mut piece)?;
+        buffer.extend_from_slice(&piece[..read]);
+        more(read, buffer)?;
+    }
+}
+
+/// A whole answer, if it is there.
+fn take_answer(buffer: &mut Vec<u8>) -> Result<Option<Answer>, Error> {
+    let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return Ok(None);
     };
+    let end = end + 4;
     let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
     let status = head
         .get(9..12)
         .and_then(|code| code.parse().ok())
         .ok_or_else(|| format!("no status in {head:?}"))?;
-    let header = |name: &str| {
-        let mut lines = head.lines().filter_map(|line| line.split_once(':'));
-        lines
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .and_then(|(_, value)| value.trim().parse::<u64>().ok())
-    };
-    let length = if status == 101 {
-        0
-    } else {
-        header("content-length").unwrap_or(0)
-    };
-    let whole = end + usize::try_from(length)?;
-    while buffer.len() < whole {
-        more(stream, buffer).await?;
-    }
-    let answer = Answer {
+    let mut answer = Answer {
         status,
-        retry_after: header("retry-after"),
-        body: buffer[end..whole].to_vec(),
+        head,
+        body: Vec::new(),
     };
-    buffer.drain(..whole);
-    Ok(answer)
+    let length = match answer.header("content-length") {
+        Some(length) if status != 101 => length.parse()?,
+        _ => 0,
+    };
+    if buffer.len() < end + length {
+        return Ok(None);
+    }
+    answer.body = buffer[end..end + length].to_vec();
+    buffer.drain(..end + length);
+    Ok(Some(answer))
 }
 
-async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(), Error> {
-    if stream.read_buf(buffer).await? == 0 {
+/// Whether reading can go on.
+fn more(read: usize, buffer: &[u8]) -> Result<(), Error> {
+    if read == 0 {
         return Err(format!("closed after {:?}", String::from_utf8_lossy(buffer)).into());
     }
     if buffer.len() > MOST {

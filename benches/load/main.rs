@@ -20,19 +20,40 @@
 )]
 
 mod args;
+mod axis;
+mod bar;
+mod chart;
+mod charts;
+mod choices;
+mod compare;
+mod crowd;
 mod http;
+mod inflate;
+mod launch;
 mod ledger;
-mod process;
+mod median;
+mod outcome;
+mod page;
 mod publisher;
-mod report;
+mod ramp;
+mod rooms;
 mod run;
+mod samples;
 mod scanner;
+mod server;
+mod session;
+mod soak;
 mod stamp;
+mod table;
+mod target;
+mod timeline;
+mod usage;
 mod viewer;
+mod write_loop;
 
 use std::process::ExitCode;
 
-use args::{Args, Encoding};
+use args::Args;
 use clap::Parser;
 
 /// What can go wrong outside of what is measured.
@@ -41,33 +62,22 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 fn main() -> ExitCode {
     let args = Args::parse();
     // `cargo bench NAME` hands the name to every bench.
-    if args
-        .filter
-        .as_ref()
-        .is_some_and(|filter| !"load".contains(filter.as_str()))
-    {
+    let name = args.filter.as_deref().unwrap_or_default();
+    if !"load".contains(name) {
         return ExitCode::SUCCESS;
     }
-    let runs = if args.is_smoke() {
-        vec![args.smaller(Encoding::Plain), args.smaller(Encoding::V1)]
+    let done = if args.be_write_loop {
+        write_loop::serve()
+    } else if args.is_smoke() {
+        session::smoke(&args)
     } else {
-        vec![args]
+        session::session(&args)
     };
-    let mut code = ExitCode::SUCCESS;
-    for args in runs {
-        match run::run(&args) {
-            Ok(report) => {
-                println!("{report}");
-                if let Some(wrong) = report.wrong() {
-                    println!("FAILED: {wrong}");
-                    code = ExitCode::FAILURE;
-                }
-            }
-            Err(error) => {
-                println!("FAILED: {error}");
-                code = ExitCode::FAILURE;
-            }
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("FAILED: {error}");
+            ExitCode::FAILURE
         }
     }
-    code
 }

@@ -1,132 +1,306 @@
-//! One run: join, warm up, publish, wait for the last delivery.
+//! One run on one server: join, warm up, publish, wait for the last delivery.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
 use crate::Error;
 use crate::args::Args;
-use crate::process::{Server, raise_open_files};
-use crate::publisher;
-use crate::report::Report;
-use crate::viewer::{self, Counts, Crowd};
+use crate::bar::bar;
+use crate::crowd::{self, Counts, Crowd, Desk};
+use crate::outcome::{Memory, Outcome, Phase};
+use crate::publisher::{self, Published, Publishers};
+use crate::rooms::Rooms;
+use crate::samples::{Sample, Sampler};
+use crate::server::Server;
+use crate::target::Target;
+use crate::viewer::{Life, is_among};
 
-const LOOK: Duration = Duration::from_millis(50);
-const JOINED_WITHIN: Duration = Duration::from_mins(2);
-const WARM_WITHIN: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(25);
+const JOINED_WITHIN: Duration = Duration::from_mins(3);
+const WARM_WITHIN: Duration = Duration::from_mins(1);
 /// After the last publisher ended: how long nothing may come before the rest counts as lost.
 const QUIET: Duration = Duration::from_secs(5);
 const DRAINED_WITHIN: Duration = Duration::from_mins(1);
+/// How long memory may take to settle once all have joined.
+const SETTLED_WITHIN: Duration = Duration::from_secs(3);
 
-pub(crate) fn run(args: &Args) -> Result<Report, Error> {
-    raise_open_files(args.viewers + args.publishers + 200)?;
-    let server = Server::start(args)?;
-    let room: Arc<str> = format!("load-{:08x}", fastrand::u32(..)).into();
-    let epoch = Instant::now();
-    let counts = Arc::new(Counts::default());
-    let (end, ended) = watch::channel(false);
+/// What lasts for the whole run.
+struct Run<'a> {
+    args: &'a Args,
+    server: &'a Server,
+    rooms: Rooms,
+    target: Target,
+    epoch: Instant,
+    counts: Arc<Counts>,
+    accepted: Arc<AtomicU64>,
+    crowds: Vec<Crowd>,
+    end: watch::Sender<bool>,
+}
 
-    // Joining.
-    let plan = viewer::Plan {
+/// One run on `server`. All connections are closed when it returns.
+pub(crate) fn run(args: &Args, server: &Server) -> Result<Outcome, Error> {
+    let prefix = format!("load-{:08x}", fastrand::u32(..));
+    let target = Target {
+        kind: server.kind,
         address: server.address,
-        room: Arc::clone(&room),
-        encoding: args.encoding,
-        publishers: args.publishers,
-        epoch,
-    };
-    let threads = args.threads.min(args.viewers);
-    let share = args.viewers.div_ceil(threads);
-    let crowds: Vec<_> = (0..threads)
-        .map(|thread| {
-            (
-                thread * share,
-                share.min(args.viewers.saturating_sub(thread * share)),
-            )
-        })
-        .map(|(first, count)| {
-            Crowd::start(
-                plan.clone(),
-                first,
-                count,
-                Arc::clone(&counts),
-                ended.clone(),
-            )
-        })
-        .collect();
-    let joining = wait_for_viewers(args, &counts);
-    let joined = epoch.elapsed();
-
-    // Publishing.
-    let accepted = Arc::new(AtomicU64::new(0));
-    let start = Instant::now() + Duration::from_millis(100);
-    let mut plan = publisher::Plan {
-        address: server.address,
-        room,
+        encoding: args.encoding(),
+        compression: args.compression,
         text: args.text,
-        rate: args.rate,
-        publishers: args.publishers,
-        epoch,
-        start,
-        end: start + Duration::from_secs(args.seconds),
     };
-    let viewers = args.viewers as u64;
-    let warm = joining.and_then(|()| {
-        publisher::warm_up(&plan, WARM_WITHIN, || {
-            counts.warm.load(Ordering::Relaxed) >= viewers
-        })
-    });
-    plan.start = Instant::now() + Duration::from_millis(100);
-    plan.end = plan.start + Duration::from_secs(args.seconds);
-    let started = plan.start;
-    let cpu_before = server.cpu();
-    let published = warm.and_then(|()| {
-        let publishers = publisher::start(plan, Arc::clone(&accepted));
-        show_publishing(args, started, &accepted, &counts);
-        publishers
-            .join()
-            .map_err(|_| "the thread of publishers panicked")?
-    });
-    let publishing = started.elapsed();
-
-    // The last deliveries.
-    let drained = match &published {
-        Ok(published) => drain(
-            published
-                .accepted
-                .iter()
-                .map(|&count| u64::from(count))
-                .sum::<u64>()
-                * viewers,
-            &counts,
-        ),
-        Err(_) => Instant::now(),
-    };
-    let cpu = cpu_before.and_then(|before| server.cpu()?.checked_sub(before));
-    let resident = server.resident();
-    let gone = counts.gone.load(Ordering::Relaxed);
-    let _ = end.send(true);
-    let seen: Result<Vec<_>, _> = crowds.into_iter().map(Crowd::seen).collect();
-    let seen = seen?;
-    let published = published.map_err(|error| with_troubles(&error, &seen))?;
-    server.stop()?;
-    Report::new(
+    let run = Run {
         args,
-        &published,
-        seen,
-        joined,
-        publishing,
-        drained.duration_since(started),
-        cpu,
-        resident,
-        gone,
-    )
+        server,
+        rooms: Rooms::new(&prefix, args.rooms, args.publishers),
+        target,
+        epoch: Instant::now(),
+        counts: Arc::default(),
+        accepted: Arc::default(),
+        crowds: Vec::new(),
+        end: watch::channel(false).0,
+    };
+    run.all()
+}
+
+impl Run<'_> {
+    fn all(mut self) -> Result<Outcome, Error> {
+        let before = Memory::of(self.server.process());
+        let joined = self.join();
+        let idle = self.settled_memory();
+        let warm = joined.and_then(|joined| self.warm_up().map(|()| joined));
+        let published = warm.and_then(|joined| Ok((joined, self.publish()?)));
+        let _ = self.end.send(true);
+        let seen: Result<Vec<Desk>, _> = self.crowds.drain(..).map(Crowd::seen).collect();
+        let seen = seen?;
+        let (joined, phase) = published.map_err(|error| with_troubles(&error, &seen))?;
+        let mut outcome = Outcome::new(self.args, self.server, &phase)?;
+        outcome.joined = joined;
+        outcome.set_memory(before.zip(idle));
+        outcome.set_seen(seen, &self.rooms, &self.counts, &phase)?;
+        Ok(outcome)
+    }
+
+    /// Connects the viewers; gives how long that took.
+    fn join(&mut self) -> Result<Duration, Error> {
+        let (stalled, soak, rooms) = (self.args.stalled, self.args.soak, self.args.rooms);
+        let life = move |number| {
+            if is_among(stalled, number, rooms) {
+                Life::Stalls
+            } else if soak && is_among(0.5, number, rooms) {
+                Life::Roams
+            } else {
+                Life::Stays
+            }
+        };
+        self.start_crowd(0..self.args.viewers, life);
+        self.wait_for(self.args.viewers as u64)?;
+        Ok(self.epoch.elapsed())
+    }
+
+    fn start_crowd(
+        &mut self,
+        numbers: std::ops::Range<usize>,
+        life: impl Fn(usize) -> Life + Copy + Send + 'static,
+    ) {
+        let plan = crowd::Plan {
+            target: self.target.clone(),
+            rooms: self.rooms.clone(),
+            history: self.args.history,
+            sources: self.args.source_addresses(),
+            epoch: self.epoch,
+            slot: self.args.slot(),
+            counts: Arc::clone(&self.counts),
+        };
+        let end = self.end.subscribe();
+        let crowd = Crowd::start_all(&plan, numbers, self.args.threads, life, &end);
+        self.crowds.extend(crowd);
+    }
+
+    /// Waits until so many viewers have joined.
+    fn wait_for(&self, viewers: u64) -> Result<(), Error> {
+        let bar = bar(viewers, "joining");
+        let start = Instant::now();
+        loop {
+            let joined = self.counts.joined.load(Ordering::Relaxed);
+            bar.set_position(joined);
+            let refused = self.counts.refused.load(Ordering::Relaxed);
+            if refused > 0 {
+                return Err(format!("{refused} viewers could not join").into());
+            }
+            if joined >= viewers {
+                bar.finish_and_clear();
+                return Ok(());
+            }
+            if start.elapsed() > JOINED_WITHIN {
+                let within = format!("within {JOINED_WITHIN:?}");
+                return Err(format!("{joined} of {viewers} viewers joined {within}").into());
+            }
+            // A whole look would count into the time of joining.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The server's memory with all viewers there and nothing said, once it changes no more.
+    fn settled_memory(&self) -> Option<Memory> {
+        let process = self.server.process()?;
+        let start = Instant::now();
+        let mut last = Memory::of(Some(process))?;
+        while start.elapsed() < SETTLED_WITHIN {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = Memory::of(Some(process))?;
+            if now.user == last.user {
+                return Some(now);
+            }
+            last = now;
+        }
+        Some(last)
+    }
+
+    fn publishing(&self, start: Instant) -> publisher::Plan {
+        publisher::Plan {
+            target: self.target.clone(),
+            rooms: self.rooms.clone(),
+            rate: self.args.rate,
+            publishers: self.args.publishers,
+            epoch: self.epoch,
+            start,
+            end: start + Duration::from_secs(self.args.seconds),
+        }
+    }
+
+    /// Publishes until all who stay see it, and as much as newcomers ask for.
+    fn warm_up(&self) -> Result<(), Error> {
+        let staying = self.staying().count() as u64;
+        let each = if self.args.newcomers > 0 {
+            self.args.history
+        } else {
+            1
+        };
+        publisher::warm_up(&self.publishing(Instant::now()), each, WARM_WITHIN, || {
+            self.counts.warm.load(Ordering::Relaxed) >= staying
+        })
+    }
+
+    /// The rooms of the viewers that stay.
+    fn staying(&self) -> impl Iterator<Item = usize> {
+        let (args, rooms) = (self.args, self.args.rooms);
+        let moves = move |&number: &usize| {
+            is_among(args.stalled, number, rooms) || args.soak && is_among(0.5, number, rooms)
+        };
+        (0..args.viewers)
+            .filter(move |number| !moves(number))
+            .map(move |number| number % rooms)
+    }
+
+    /// Publishes, looks on, and waits for the last deliveries.
+    fn publish(&mut self) -> Result<Phase, Error> {
+        let start = Instant::now() + Duration::from_millis(100);
+        let plan = self.publishing(start);
+        let (counts, accepted) = (Arc::clone(&self.counts), Arc::clone(&self.accepted));
+        let mut sampler = Sampler {
+            server: self.server.process(),
+            accepted: &accepted,
+            counts: &counts,
+            start,
+            interval: self.args.slot(),
+            samples: Vec::new(),
+        };
+        let before = sampler.look();
+        let publishers = Publishers::start(&plan, &accepted)?;
+        let newcomers = self.attend(&mut sampler)?;
+        let published = publishers.published()?;
+        let publishing = start.elapsed();
+        let together = self.drain(&published, &mut sampler).duration_since(start);
+        let after = sampler.look();
+        Ok(Phase {
+            published,
+            newcomers,
+            start: start.duration_since(self.epoch),
+            publishing,
+            together,
+            server_cpu: used(&before, &after, |sample| sample.server_cpu),
+            tool_cpu: used(&before, &after, |sample| sample.tool_cpu),
+            watched: after.at.saturating_sub(before.at),
+            samples: sampler.samples,
+        })
+    }
+
+    /// Looks on while publishers publish; a quarter of the time in, newcomers come. Gives from when to when they came.
+    fn attend(&mut self, sampler: &mut Sampler<'_>) -> Result<Option<(Duration, Duration)>, Error> {
+        let length = Duration::from_secs(self.args.seconds);
+        let bar = bar(self.args.seconds * 1_000, "publishing");
+        let (mut coming, mut came) = (None, None);
+        let (present, all) = (self.args.viewers, self.args.viewers + self.args.newcomers);
+        while sampler.start.elapsed() < length {
+            let elapsed = sampler.start.elapsed();
+            sampler.look_if_due();
+            bar.set_position(u64::try_from(elapsed.as_millis())?);
+            bar.set_message(format!(
+                "publishing: {} accepted, {} delivered",
+                self.accepted.load(Ordering::Relaxed),
+                self.counts.all_delivered()
+            ));
+            if self.args.newcomers > 0 && coming.is_none() && elapsed >= length / 4 {
+                coming = Some(self.epoch.elapsed());
+                self.start_crowd(present..all, |_| Life::Comes);
+            }
+            if self.counts.joined.load(Ordering::Relaxed) >= all as u64 {
+                came = came.or_else(|| Some(self.epoch.elapsed()));
+            }
+            // The rate of joining is told to the millisecond.
+            let look = if coming.is_some() && came.is_none() {
+                1
+            } else {
+                25
+            };
+            std::thread::sleep(LOOK.min(Duration::from_millis(look)));
+        }
+        bar.finish_and_clear();
+        if coming.is_some() && came.is_none() {
+            self.wait_for(all as u64)?;
+            came = Some(self.epoch.elapsed());
+        }
+        Ok(coming.zip(came))
+    }
+
+    /// Waits for all deliveries to those who stay, or until nothing comes any more; gives when the last came.
+    fn drain(&self, published: &Published, sampler: &mut Sampler<'_>) -> Instant {
+        let in_room = |room| -> u64 {
+            let accepted = self.rooms.accepted(room, &published.accepted);
+            accepted.into_iter().map(u64::from).sum()
+        };
+        let by_room: Vec<u64> = (0..self.rooms.count()).map(in_room).collect();
+        let wanted: u64 = self.staying().map(|room| by_room[room]).sum();
+        let bar = bar(wanted, "the last deliveries");
+        let start = Instant::now();
+        let (mut last, mut since) = (self.counts.delivered.load(Ordering::Relaxed), start);
+        while last < wanted && since.elapsed() < QUIET && start.elapsed() < DRAINED_WITHIN {
+            std::thread::sleep(Duration::from_millis(2));
+            sampler.look_if_due();
+            let delivered = self.counts.delivered.load(Ordering::Relaxed);
+            if delivered != last {
+                (last, since) = (delivered, Instant::now());
+            }
+            bar.set_position(delivered);
+        }
+        bar.finish_and_clear();
+        since
+    }
+}
+
+/// What was used between two looks.
+fn used(
+    before: &Sample,
+    after: &Sample,
+    of: impl Fn(&Sample) -> Option<Duration>,
+) -> Option<Duration> {
+    of(after)?.checked_sub(of(before)?)
 }
 
 /// An error, and what the viewers had to say.
-fn with_troubles(error: &Error, seen: &[viewer::Seen]) -> Error {
+fn with_troubles(error: &Error, seen: &[Desk]) -> Error {
     let troubles: Vec<_> = seen
         .iter()
         .flat_map(|seen| &seen.troubles)
@@ -134,71 +308,4 @@ fn with_troubles(error: &Error, seen: &[viewer::Seen]) -> Error {
         .map(String::as_str)
         .collect();
     format!("{error}; {}", troubles.join("; ")).into()
-}
-
-fn wait_for_viewers(args: &Args, counts: &Counts) -> Result<(), Error> {
-    let bar = bar(args.viewers as u64, "joining");
-    let start = Instant::now();
-    loop {
-        let joined = counts.joined.load(Ordering::Relaxed);
-        bar.set_position(joined);
-        let refused = counts.refused.load(Ordering::Relaxed);
-        if refused > 0 {
-            return Err(format!("{refused} viewers could not join").into());
-        }
-        if joined >= args.viewers as u64 {
-            bar.finish_and_clear();
-            return Ok(());
-        }
-        if start.elapsed() > JOINED_WITHIN {
-            return Err(format!(
-                "{joined} of {} viewers joined within {JOINED_WITHIN:?}",
-                args.viewers
-            )
-            .into());
-        }
-        // A whole look would count into the time of joining.
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-fn show_publishing(args: &Args, started: Instant, accepted: &AtomicU64, counts: &Counts) {
-    let bar = bar(args.seconds * 1_000, "publishing");
-    while started.elapsed() < Duration::from_secs(args.seconds) {
-        bar.set_position(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let (accepted, delivered) = (
-            accepted.load(Ordering::Relaxed),
-            counts.delivered.load(Ordering::Relaxed),
-        );
-        bar.set_message(format!(
-            "publishing: {accepted} accepted, {delivered} delivered"
-        ));
-        std::thread::sleep(LOOK);
-    }
-    bar.finish_and_clear();
-}
-
-/// Waits for all deliveries, or until nothing comes any more; gives when the last came.
-fn drain(wanted: u64, counts: &Counts) -> Instant {
-    let bar = bar(wanted, "the last deliveries");
-    let start = Instant::now();
-    let (mut last, mut since) = (counts.delivered.load(Ordering::Relaxed), start);
-    while last < wanted && since.elapsed() < QUIET && start.elapsed() < DRAINED_WITHIN {
-        std::thread::sleep(Duration::from_millis(2));
-        let delivered = counts.delivered.load(Ordering::Relaxed);
-        if delivered != last {
-            (last, since) = (delivered, Instant::now());
-        }
-        bar.set_position(delivered);
-    }
-    bar.finish_and_clear();
-    since
-}
-
-fn bar(length: u64, message: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(length).with_message(message);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3} % {elapsed:>4}  {msg}") {
-        bar.set_style(style);
-    }
-    bar
 }

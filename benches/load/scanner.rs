@@ -1,12 +1,19 @@
 //! Reads frames from the server as they come, in pieces of any size, and keeps nothing of them but the stamps.
 
-use crate::args::Encoding;
+use crate::choices::Encoding;
 use crate::stamp::{LENGTH, MARK, Stamp};
+
+/// The longest compressed payload that is kept: more than a server sends.
+const MOST: usize = 1 << 20;
+/// A frame's bit that says it is compressed (RFC 7692, section 6).
+const RSV1: u8 = 0x40;
 
 /// What a viewer learns from its bytes.
 pub(crate) enum Event<'a> {
     /// A message.
     Message(Stamp),
+    /// A whole payload, compressed.
+    Deflated(&'a [u8]),
     /// A ping, to be answered.
     Ping(&'a [u8]),
     /// The server's goodbye, with its code.
@@ -31,6 +38,8 @@ pub(crate) struct Scanner {
     /// The payload of a control frame.
     control: [u8; 125],
     control_length: usize,
+    /// A compressed payload as far as it came; holds no memory between frames.
+    deflated: Vec<u8>,
     /// How many frames came to their end.
     pub(crate) frames: u64,
 }
@@ -47,6 +56,7 @@ impl Scanner {
             skipping: false,
             control: [0; 125],
             control_length: 0,
+            deflated: Vec::new(),
             frames: 0,
         }
     }
@@ -64,6 +74,9 @@ impl Scanner {
             let (payload, rest) = bytes.split_at(here);
             if self.is_control() {
                 self.feed_control(payload);
+            } else if self.is_deflated() {
+                let room = MOST - self.deflated.len();
+                self.deflated.extend_from_slice(&payload[..here.min(room)]);
             } else {
                 self.feed_data(payload, &mut tell);
             }
@@ -82,6 +95,10 @@ impl Scanner {
 
     fn is_control(&self) -> bool {
         self.opcode() >= 8
+    }
+
+    fn is_deflated(&self) -> bool {
+        self.head[0] & RSV1 != 0
     }
 
     fn feed_head<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(Event<'_>)) -> &'a [u8] {
@@ -144,6 +161,10 @@ impl Scanner {
                 control.first_chunk().map(|code| u16::from_be_bytes(*code)),
             )),
             9 => tell(Event::Ping(control)),
+            _ if self.is_deflated() => {
+                tell(Event::Deflated(&self.deflated));
+                self.deflated = Vec::new();
+            }
             _ => {}
         }
         self.remaining = None;

@@ -37,6 +37,12 @@ impl Stamp {
     }
 }
 
+/// All stamps within a text.
+pub(crate) fn stamps(text: &[u8]) -> impl Iterator<Item = Stamp> {
+    let marks = text.iter().enumerate().filter(|&(_, &byte)| byte == MARK);
+    marks.filter_map(|(index, _)| Stamp::decode(text.get(index..)?.first_chunk()?))
+}
+
 fn number(digits: &[u8]) -> Option<u64> {
     let mut number = 0;
     for digit in digits {

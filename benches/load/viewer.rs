@@ -1,319 +1,366 @@
-//! Viewers that cost little: one buffer a thread, a scanner and a ledger each, and nothing allocated for a message.
+//! One viewer: joins, reads, and enters what it sees.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::LocalSet;
+use tokio::sync::Semaphore;
 
 use crate::Error;
-use crate::args::Encoding;
+use crate::crowd::{Desk, Plan};
 use crate::http;
 use crate::ledger::Ledger;
 use crate::scanner::{Event, Scanner};
-use crate::stamp::WARM_UP;
+use crate::stamp::{Stamp, WARM_UP};
+use crate::timeline::micros;
 
-/// Handshakes under way at once, a thread.
-const JOINING: usize = 64;
 const JOINED_WITHIN: Duration = Duration::from_secs(30);
-/// Viewers from one source address: ports are not endless.
-const AN_ADDRESS: usize = 25_000;
-const BUFFER: usize = 256 * 1024;
+/// How long one who comes and goes stays, and stays away, in milliseconds.
+const VISIT: std::ops::Range<u64> = 500..10_000;
+const AWAY: std::ops::Range<u64> = 10..1_000;
+/// A close frame of a client, masked, with code 1001.
+const GOODBYE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
-/// What all viewers of a run share.
-#[derive(Clone)]
-pub(crate) struct Plan {
-    pub(crate) address: SocketAddr,
-    pub(crate) room: Arc<str>,
-    pub(crate) encoding: Encoding,
-    pub(crate) publishers: usize,
-    /// What all times count from.
-    pub(crate) epoch: Instant,
+/// What a viewer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It is there from the first message to the last.
+    Stays,
+    /// It joins and never reads.
+    Stalls,
+    /// It joins amid the messages, reads its history, and stays.
+    Comes,
+    /// It comes and goes all the time.
+    Roams,
 }
 
-/// What the viewers have come to, for all threads together.
-#[derive(Default)]
-pub(crate) struct Counts {
-    /// Handshakes done.
-    pub(crate) joined: AtomicU64,
-    /// Viewers that saw a message, and so will see all that follow.
-    pub(crate) warm: AtomicU64,
-    pub(crate) delivered: AtomicU64,
-    /// Viewers whose connection ended before the run did.
-    pub(crate) gone: AtomicU64,
-    /// Viewers that could not join.
-    pub(crate) refused: AtomicU64,
-}
-
-/// What one thread's viewers saw.
-pub(crate) struct Seen {
-    pub(crate) ledgers: Vec<Ledger>,
-    /// Microseconds from due to read.
-    pub(crate) latency: Histogram<u64>,
-    pub(crate) frames: u64,
-    pub(crate) reads: u64,
-    pub(crate) bytes: u64,
-    /// What should not have come, and why viewers went.
-    pub(crate) troubles: Vec<String>,
-}
-
-/// A thread of viewers.
-pub(crate) struct Crowd {
-    thread: JoinHandle<Result<Seen, Error>>,
-}
-
-/// A viewer's own state.
-struct Viewer {
-    scanner: Scanner,
-    ledger: Ledger,
+/// What a viewer has come to.
+pub(crate) struct Record {
+    pub(crate) life: Life,
+    pub(crate) room: usize,
+    pub(crate) ledger: Ledger,
+    /// Messages of its history.
+    pub(crate) history: u64,
+    /// Whether it saw any message.
     warm: bool,
+    /// When it asked to join, in microseconds: what was due before is history.
+    asked: u64,
 }
 
-/// What the viewers of a thread share. Borrowed only between awaits.
-struct Desk {
-    buffer: Vec<u8>,
-    viewers: Vec<Viewer>,
-    latency: Histogram<u64>,
-    reads: u64,
-    bytes: u64,
-    troubles: Vec<String>,
+/// A viewer's way through a run.
+pub(crate) struct Viewer {
+    pub(crate) plan: Rc<Plan>,
+    pub(crate) desk: Rc<RefCell<Desk>>,
+    /// Handshakes under way are limited.
+    pub(crate) joining: Rc<Semaphore>,
+    /// Among all viewers.
+    pub(crate) number: usize,
+    /// Among those of its thread.
+    pub(crate) index: usize,
+    pub(crate) life: Life,
 }
 
-impl Crowd {
-    /// Starts `count` viewers, the first of which is number `first`; they stay until `end` changes.
-    pub(crate) fn start(
-        plan: Plan,
-        first: usize,
-        count: usize,
-        counts: Arc<Counts>,
-        end: watch::Receiver<bool>,
-    ) -> Self {
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            LocalSet::new().block_on(&runtime, watch_all(plan, first, count, counts, end))
-        });
-        Self { thread }
-    }
-
-    /// What they saw, after their end.
-    pub(crate) fn seen(self) -> Result<Seen, Error> {
-        self.thread
-            .join()
-            .map_err(|_| "a thread of viewers panicked")?
+impl Record {
+    pub(crate) fn new(life: Life, room: usize, publishers: usize) -> Self {
+        let ledger = match life {
+            Life::Stays | Life::Stalls => Ledger::from_the_start(publishers),
+            Life::Comes | Life::Roams => Ledger::from_now_on(publishers),
+        };
+        Self {
+            life,
+            room,
+            ledger,
+            history: 0,
+            warm: false,
+            asked: 0,
+        }
     }
 }
 
-/// Microseconds from one to sixty million, to three digits.
-pub(crate) fn histogram() -> Result<Histogram<u64>, Error> {
-    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
-}
-
-async fn watch_all(
-    plan: Plan,
-    first: usize,
-    count: usize,
-    counts: Arc<Counts>,
-    mut end: watch::Receiver<bool>,
-) -> Result<Seen, Error> {
-    let new = || Viewer {
-        scanner: Scanner::new(plan.encoding),
-        ledger: Ledger::new(plan.publishers),
-        warm: false,
-    };
-    let desk = Rc::new(RefCell::new(Desk {
-        buffer: vec![0; BUFFER],
-        viewers: std::iter::repeat_with(new).take(count).collect(),
-        latency: histogram()?,
-        reads: 0,
-        bytes: 0,
-        troubles: Vec::new(),
-    }));
-    let joining = Rc::new(Semaphore::new(JOINING));
-    let mut tasks = tokio::task::JoinSet::new();
-    for index in 0..count {
-        let (plan, desk, counts, joining) = (
-            plan.clone(),
-            Rc::clone(&desk),
-            Arc::clone(&counts),
-            Rc::clone(&joining),
-        );
-        tasks.spawn_local(async move {
-            let permit = joining.acquire().await;
-            let join = join(&plan, first + index);
-            let joined = tokio::time::timeout(JOINED_WITHIN, join)
-                .await
-                .unwrap_or_else(|_| Err("no answer".into()));
-            drop(permit);
-            let result = match joined {
-                Ok((stream, leftover)) => {
-                    counts.joined.fetch_add(1, Ordering::Relaxed);
-                    let result = view(stream, &leftover, &plan, &desk, index, &counts).await;
-                    counts.gone.fetch_add(1, Ordering::Relaxed);
-                    result
-                }
+impl Viewer {
+    /// All of it; ends only when the server ends it or something is wrong, which is noted.
+    pub(crate) async fn live(self) {
+        let counts = &self.plan.counts;
+        let mut first = true;
+        let trouble = loop {
+            let (stream, scanner) = match self.enter().await {
+                Ok(joined) => joined,
                 Err(error) => {
                     counts.refused.fetch_add(1, Ordering::Relaxed);
-                    Err(error)
+                    break error.to_string();
                 }
             };
-            let trouble = result
-                .err()
-                .map_or_else(|| "the server closed".to_owned(), |error| error.to_string());
-            desk.borrow_mut()
-                .note(format!("viewer {}: {trouble}", first + index));
-        });
+            let newly = u64::from(std::mem::take(&mut first));
+            counts.joined.fetch_add(newly, Ordering::Relaxed);
+            let visit = match self.life {
+                // Its connection stays open, and what it is sent piles up.
+                Life::Stalls => std::future::pending().await,
+                Life::Stays | Life::Comes => self.watch(stream, scanner, Duration::MAX).await,
+                Life::Roams => {
+                    let visit = Duration::from_millis(fastrand::u64(VISIT));
+                    self.watch(stream, scanner, visit).await
+                }
+            };
+            match visit {
+                Ok(()) if self.life == Life::Roams => self.leave().await,
+                Ok(()) => {
+                    counts.gone.fetch_add(1, Ordering::Relaxed);
+                    break "the server closed".to_owned();
+                }
+                Err(error) => {
+                    counts.gone.fetch_add(1, Ordering::Relaxed);
+                    break error.to_string();
+                }
+            }
+        };
+        self.desk.borrow_mut().note(self.number, &trouble);
     }
-    let _ = end.changed().await;
-    tasks.shutdown().await;
-    let desk = Rc::try_unwrap(desk)
-        .map_err(|_| "a viewer is left")?
-        .into_inner();
-    Ok(Seen {
-        frames: desk
-            .viewers
-            .iter()
-            .map(|viewer| viewer.scanner.frames)
-            .sum(),
-        ledgers: desk
-            .viewers
-            .into_iter()
-            .map(|viewer| viewer.ledger)
-            .collect(),
-        latency: desk.latency,
-        reads: desk.reads,
-        bytes: desk.bytes,
-        troubles: desk.troubles,
-    })
-}
 
-/// Connects and upgrades; gives what came with the answer.
-async fn join(plan: &Plan, number: usize) -> Result<(TcpStream, Vec<u8>), Error> {
-    let socket = TcpSocket::new_v4()?;
-    if number >= AN_ADDRESS {
-        let block = u8::try_from(number / AN_ADDRESS)?;
-        socket.bind((Ipv4Addr::new(127, 0, 0, 1 + block), 0).into())?;
+    /// Joins; what came with the answer is digested already.
+    async fn enter(&self) -> Result<(TcpStream, Scanner), Error> {
+        let permit = self.joining.acquire().await?;
+        let asked = micros(self.plan.epoch.elapsed());
+        if let Some(record) = self.desk.borrow_mut().records.get_mut(self.index) {
+            record.asked = asked;
+        }
+        let (mut stream, leftover) = tokio::time::timeout(JOINED_WITHIN, self.join())
+            .await
+            .map_err(|_| "no answer to the handshake")??;
+        drop(permit);
+        let mut scanner = Scanner::new(self.plan.target.encoding);
+        self.desk
+            .borrow_mut()
+            .digest(&leftover, self.index, &mut scanner, &self.plan, &mut stream);
+        Ok((stream, scanner))
     }
-    let mut stream = socket.connect(plan.address).await?;
-    stream.set_nodelay(true)?;
-    let protocol = match plan.encoding {
-        Encoding::Plain => "",
-        Encoding::V1 => "Sec-WebSocket-Protocol: chat-room.v1\r\n",
-    };
-    let request = format!(
-        "GET /websockets/chat-messages?room={}&history=0 HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n",
-        plan.room, plan.address
-    );
-    let mut buffer = Vec::new();
-    let answer = http::exchange(&mut stream, &mut buffer, request.as_bytes()).await?;
-    if answer.status != 101 {
-        return Err(format!(
-            "{} for the upgrade: {}",
-            answer.status,
-            String::from_utf8_lossy(&answer.body)
-        )
-        .into());
-    }
-    Ok((stream, buffer))
-}
 
-/// Reads until the server ends it.
-async fn view(
-    stream: TcpStream,
-    leftover: &[u8],
-    plan: &Plan,
-    desk: &RefCell<Desk>,
-    index: usize,
-    counts: &Counts,
-) -> Result<(), Error> {
-    if !leftover.is_empty() {
-        desk.borrow_mut()
-            .digest(leftover, index, plan, counts, &stream);
+    /// Connects and upgrades; gives what came with the answer.
+    async fn join(&self) -> Result<(TcpStream, Vec<u8>), Error> {
+        let plan = &self.plan;
+        let socket = TcpSocket::new_v4()?;
+        if let Some(source) = source(self.number, plan.sources) {
+            socket.bind(source)?;
+        }
+        let mut stream = socket.connect(plan.target.address).await?;
+        stream.set_nodelay(true)?;
+        let history = match self.life {
+            Life::Comes => plan.history,
+            _ => 0,
+        };
+        let room = plan.rooms.name(self.number % plan.rooms.count());
+        let request = plan.target.join(&room, history);
+        let mut buffer = Vec::new();
+        let answer = http::exchange(&mut stream, &mut buffer, request.as_bytes()).await?;
+        if answer.status != 101 {
+            return Err(answer.error("the handshake"));
+        }
+        if answer
+            .header("sec-websocket-extensions")
+            .is_some_and(|extensions| extensions.contains("permessage-deflate"))
+        {
+            plan.counts.compressed.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok((stream, buffer))
     }
-    loop {
-        stream.readable().await?;
-        let mut desk = desk.borrow_mut();
+
+    /// Reads until the server ends it or the visit is over.
+    async fn watch(
+        &self,
+        mut stream: TcpStream,
+        mut scanner: Scanner,
+        visit: Duration,
+    ) -> Result<(), Error> {
+        if visit == Duration::MAX {
+            return std::future::poll_fn(|context| self.poll(context, &mut stream, &mut scanner))
+                .await;
+        }
+        let reading = std::future::poll_fn(|context| self.poll(context, &mut stream, &mut scanner));
+        match tokio::time::timeout(visit, reading).await {
+            Ok(Ok(())) => Err("the server closed".into()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                // Half of them vanish without a word, as half of all browsers do.
+                if fastrand::bool() {
+                    let _ = stream.try_write(&GOODBYE);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads what is there, into the buffer that all viewers of the thread share.
+    fn poll(
+        &self,
+        context: &mut Context<'_>,
+        stream: &mut TcpStream,
+        scanner: &mut Scanner,
+    ) -> Poll<Result<(), Error>> {
+        let mut desk = self.desk.borrow_mut();
         // The buffer is lent out of the desk, so that the rest of it can be written to meanwhile.
         let mut buffer = std::mem::take(&mut desk.buffer);
-        let read = stream.try_read(&mut buffer);
-        if let Ok(length @ 1..) = read {
-            desk.reads += 1;
-            desk.digest(&buffer[..length], index, plan, counts, &stream);
-        }
-        desk.buffer = buffer;
-        match read {
-            Ok(0) => return Ok(()),
-            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => {
-                return Err(error.into());
+        let poll = loop {
+            let mut read = ReadBuf::new(&mut buffer);
+            // A read that does not fill the buffer also says that there is nothing more: no second one has to.
+            match Pin::new(&mut *stream).poll_read(context, &mut read) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error.into())),
+                Poll::Ready(Ok(())) if read.filled().is_empty() => break Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => {
+                    desk.reads += 1;
+                    desk.digest(read.filled(), self.index, scanner, &self.plan, stream);
+                }
             }
-            Ok(_) | Err(_) => {}
-        }
+        };
+        desk.buffer = buffer;
+        poll
+    }
+
+    /// What a visit's ledger says is kept; the next one begins anew.
+    async fn leave(&self) {
+        self.desk.borrow_mut().settle(self.index);
+        self.plan.counts.visits.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(AWAY))).await;
     }
 }
 
+/// The address that a connection comes from, if not the system's own choice.
+fn source(number: usize, sources: usize) -> Option<SocketAddr> {
+    let block = u8::try_from(number.checked_rem(sources)?).ok()?;
+    Some((Ipv4Addr::new(127, 0, 0, 1 + block), 0).into())
+}
+
+/// Digests bytes of a viewer as they come.
 impl Desk {
-    fn digest(
+    pub(crate) fn digest(
         &mut self,
         bytes: &[u8],
         index: usize,
+        scanner: &mut Scanner,
         plan: &Plan,
-        counts: &Counts,
-        stream: &TcpStream,
+        stream: &mut TcpStream,
     ) {
+        if bytes.is_empty() {
+            return;
+        }
         self.bytes += bytes.len() as u64;
-        let now = u64::try_from(plan.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let (latency, troubles) = (&mut self.latency, &mut self.troubles);
-        let Viewer {
-            scanner,
-            ledger,
-            warm,
-        } = &mut self.viewers[index];
-        let before = ledger.delivered;
+        let now = micros(plan.epoch.elapsed());
+        let Self {
+            records,
+            inflater,
+            timeline,
+            joining,
+            troubles,
+            inflated,
+            ..
+        } = self;
+        let record = &mut records[index];
+        let before = record.ledger.delivered;
+        let frames = scanner.frames;
+        let mut enter = |stamp: Stamp, troubles: &mut Vec<String>| match record.see(stamp, plan) {
+            Seen::Live => {
+                if let Err(error) = timeline.record(stamp.due, now.saturating_sub(stamp.due)) {
+                    troubles.push(error.to_string());
+                }
+            }
+            Seen::LastOfHistory => joining.saturating_record(now.saturating_sub(record.asked)),
+            Seen::Other => {}
+            Seen::Nobodys => troubles.push(format!("a message of nobody: {stamp:?}")),
+        };
         scanner.feed(bytes, |event| match event {
-            Event::Message(stamp) if stamp.publisher == WARM_UP => {
-                if !std::mem::replace(warm, true) {
-                    counts.warm.fetch_add(1, Ordering::Relaxed);
+            Event::Message(stamp) => enter(stamp, troubles),
+            Event::Deflated(payload) => match inflater.inflated(payload) {
+                Some(frame) => {
+                    inflated.0 += payload.len() as u64;
+                    inflated.1 += frame.length as u64;
+                    for &stamp in &frame.stamps {
+                        enter(stamp, troubles);
+                    }
                 }
-            }
-            Event::Message(stamp) => {
-                if ledger.enter(stamp.publisher, stamp.number) {
-                    latency.saturating_record(now.saturating_sub(stamp.due));
-                } else {
-                    troubles.push(format!("a message of nobody: {stamp:?}"));
-                }
-            }
-            Event::Ping(payload) => {
-                let mut pong = vec![
-                    0x8a,
-                    0x80 | u8::try_from(payload.len()).unwrap_or(0),
-                    0,
-                    0,
-                    0,
-                    0,
-                ];
-                pong.extend_from_slice(payload);
-                let _ = stream.try_write(&pong);
-            }
+                None => troubles.push(format!("viewer {index} got what cannot be inflated")),
+            },
+            Event::Ping(payload) => pong(stream, payload),
             Event::Close(code) => troubles.push(format!("viewer {index} was closed with {code:?}")),
             Event::Nonsense => {
                 troubles.push(format!("viewer {index} got what is no frame of this bench"));
             }
         });
-        counts
-            .delivered
-            .fetch_add(ledger.delivered - before, Ordering::Relaxed);
+        self.frames += scanner.frames - frames;
+        let delivered = record.ledger.delivered - before;
+        let counter = match record.life {
+            Life::Stays | Life::Stalls => &plan.counts.delivered,
+            Life::Comes | Life::Roams => &plan.counts.delivered_to_others,
+        };
+        counter.fetch_add(delivered, Ordering::Relaxed);
     }
 
-    fn note(&mut self, trouble: String) {
-        self.troubles.push(trouble);
+    /// Keeps what a visit that is over has come to.
+    fn settle(&mut self, index: usize) {
+        let Some(record) = self.records.get_mut(index) else {
+            return;
+        };
+        let fresh = Record::new(record.life, record.room, record.ledger.publishers());
+        let old = std::mem::replace(record, fresh);
+        self.left.add(&old.ledger);
     }
+}
+
+/// What a message is to a viewer.
+enum Seen {
+    /// One of the run's, as it happens.
+    Live,
+    /// The history is there.
+    LastOfHistory,
+    Other,
+    Nobodys,
+}
+
+impl Record {
+    fn see(&mut self, stamp: Stamp, plan: &Plan) -> Seen {
+        if !std::mem::replace(&mut self.warm, true) && self.life == Life::Stays {
+            plan.counts.warm.fetch_add(1, Ordering::Relaxed);
+        }
+        // Who stays has asked before the first was due.
+        if self.life == Life::Comes && stamp.due < self.asked {
+            self.history += 1;
+            let whole = self.history == plan.history as u64;
+            plan.counts
+                .histories
+                .fetch_add(u64::from(whole), Ordering::Relaxed);
+            return if whole {
+                Seen::LastOfHistory
+            } else {
+                Seen::Other
+            };
+        }
+        if stamp.publisher == WARM_UP {
+            return Seen::Other;
+        }
+        match plan.rooms.slot(self.room, stamp.publisher) {
+            Some(slot) => {
+                self.ledger.enter(slot, stamp.number);
+                Seen::Live
+            }
+            None => Seen::Nobodys,
+        }
+    }
+}
+
+fn pong(stream: &TcpStream, payload: &[u8]) {
+    let length = u8::try_from(payload.len()).unwrap_or(0);
+    let mut pong = vec![0x8a, 0x80 | length, 0, 0, 0, 0];
+    pong.extend_from_slice(payload);
+    let _ = stream.try_write(&pong);
+}
+
+/// Whether a viewer is one of a share of its room's, evenly spread.
+pub(crate) fn is_among(share: f64, number: usize, rooms: usize) -> bool {
+    #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    let place = (number / rooms) as f64;
+    ((place + 1.0) * share).floor() > (place * share).floor()
 }

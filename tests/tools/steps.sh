@@ -6,7 +6,7 @@
 #   steps.sh prove    the long tier, before a release
 #
 # In the environment, for `prove`: PROPTEST_CASES (default 20000), REPEATS of the suite (10), SECONDS_OF_LOAD a bench run (30),
-# MINUTES_OF_CHAOS (120), FUZZ_SECONDS a target (600).
+# SECONDS_OF_SOAK (600), MINUTES_OF_CHAOS (120), FUZZ_SECONDS a target (600).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -122,20 +122,30 @@ long() {
     done
     step 'build, release' 30m cargo bench --no-run
     step 'micro benches' 2h cargo bench --benches
+    step 'peers' 15m bash benches/peers/install.sh
     # Server and load tool on cores of their own, as all figures of this project are taken.
     local cores=()
     [[ $(nproc) -lt 2 ]] || cores=(--server-cores 0 --client-cores 1)
     load() {
         local name=$1
         shift
-        step "load: $name" 10m cargo bench --bench load -- --seconds "$seconds" "${cores[@]}" "$@"
+        step "load: $name" 1h cargo bench --bench load -- --seconds "$seconds" "${cores[@]}" "$@"
     }
-    load 'low' --viewers 1000 --publishers 16 --rate 20
-    load 'low, v1' --viewers 1000 --publishers 16 --rate 20 --encoding v1
-    load 'flat out' --viewers 1000 --publishers 16 --rate flat
-    load 'flat out, v1' --viewers 1000 --publishers 16 --rate flat --encoding v1
-    load 'wide' --viewers 10000 --publishers 16 --rate 20
+    local peers=bun,nchan,ws,write
+    load 'low' --viewers 1000 --rate 20 --against "$peers"
+    load 'flat out' --viewers 1000 --rate flat --against "$peers"
+    load 'wide' --viewers 10000 --rate 20 --against "$peers"
     load 'idle room' --viewers 1 --publishers 1 --rate 20
+    load 'low, v1' --viewers 1000 --rate 20 --encoding v1
+    load 'flat out, v1' --viewers 1000 --rate flat --encoding v1
+    load 'compression' --viewers 1000 --rate 200 --compression
+    load 'half stalled' --viewers 2000 --rate 200 --stalled 0.5
+    load 'newcomers' --viewers 1000 --rate 50 --newcomers 10000
+    load 'viewers' --rate 5 --vary viewers=1000,2000,5000,10000,18000
+    load 'rooms' --viewers 10000 --rate 2 --vary rooms=1,10,100,1000
+    load 'sweeps' --rate 500 --vary sweep=0,5,20,50
+    load 'ramp' --viewers 1000 --rate 100 --ramp 25ms
+    seconds=${SECONDS_OF_SOAK:-600} load 'soak' --viewers 2000 --rate 50 --soak
 }
 
 case ${1:-} in

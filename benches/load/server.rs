@@ -1,8 +1,8 @@
-//! The server's process: its start, its cores, its CPU time.
+//! The server's process: its start, its cores, its end.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -12,83 +12,75 @@ use tempfile::TempDir;
 
 use crate::Error;
 use crate::args::Args;
+use crate::choices::Kind;
+use crate::launch;
+use crate::usage::Process;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-room");
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_secs(15);
 
 /// A server of our own, or one that runs already.
 pub(crate) struct Server {
+    pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
+    /// From its start to the first time it said that it is ready.
+    pub(crate) ready: Option<Duration>,
     pid: Option<u32>,
     own: Option<(Child, TempDir)>,
 }
 
 impl Server {
-    /// Starts the program and waits until it is ready, or takes the one that `args` names.
-    pub(crate) fn start(args: &Args) -> Result<Self, Error> {
+    /// Starts a server of this kind and waits until it is ready, or takes the one that `args` names.
+    pub(crate) fn start(args: &Args, kind: Kind) -> Result<Self, Error> {
         if let Some(address) = args.url {
-            wait_until_ready(address)?;
+            wait_until_ready(kind, address)?;
             return Ok(Self {
+                kind,
                 address,
+                ready: None,
                 pid: args.pid,
                 own: None,
             });
         }
         let folder = tempfile::tempdir()?;
+        let mut launch = launch::launch(args, kind, folder.path())?;
         // A child has the cores of the thread that starts it.
         pin(&args.server_cores)?;
-        let connections = args.viewers + args.publishers + 100;
-        let mut child = Command::new(PROGRAM)
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--max-connections",
-                &connections.to_string(),
-            ])
-            .args(&args.further)
+        let start = Instant::now();
+        let spawned = launch
+            .command
             .current_dir(folder.path())
-            .env_remove("RUST_LOG")
-            .env("CHAT_ROOM_LOG_LEVEL", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{PROGRAM}: {error}"))?;
+            .spawn();
         pin(&args.client_cores)?;
+        let mut child = spawned
+            .map_err(|error| format!("{}: {error}", launch.command.get_program().display()))?;
         let lines = BufReader::new(child.stdout.take().ok_or("stdout is piped")?).lines();
         let mut server = Self {
+            kind,
             address: ([127, 0, 0, 1], 0).into(),
+            ready: None,
             pid: Some(child.id()),
             own: Some((child, folder)),
         };
-        server.address = listening(lines)?;
-        wait_until_ready(server.address)?;
+        server.address = match launch.address {
+            Some(address) => address,
+            None => listening(lines)?,
+        };
+        wait_until_ready(kind, server.address)?;
+        server.ready = Some(start.elapsed());
         Ok(server)
     }
 
-    /// The CPU time of all threads so far, where the process is known.
-    pub(crate) fn cpu(&self) -> Option<Duration> {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid?)).ok()?;
-        let nanoseconds = threads.filter_map(|thread| {
-            // "time on the CPU in ns, time waiting in ns, timeslices": proc(5), schedstat.
-            let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<u64>().ok()
-        });
-        Some(Duration::from_nanos(nanoseconds.sum()))
+    /// Its process, where that is known.
+    pub(crate) fn process(&self) -> Option<Process> {
+        self.pid.map(|pid| Process(Some(pid)))
     }
 
-    /// The memory the process has, in bytes.
-    pub(crate) fn resident(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
-    }
-
-    /// Stops a server of our own; an error if it does not end well.
+    /// Stops a server of our own; an error if it does not end well. Others are killed: they have nothing to lose.
     pub(crate) fn stop(mut self) -> Result<(), Error> {
-        let Some((child, _)) = &mut self.own else {
+        let Some((child, _)) = self.own.as_mut().filter(|_| self.kind == Kind::Ours) else {
             return Ok(());
         };
         rustix::process::kill_process(Pid::from_child(child), Signal::TERM)?;
@@ -156,22 +148,23 @@ fn listening(
         }
     });
     let waited = address.recv_timeout(READY_WITHIN);
-    Ok(waited.map_err(|_| format!("{PROGRAM} did not say where it listens"))??)
+    Ok(waited.map_err(|_| "the server did not say where it listens")??)
 }
 
-fn wait_until_ready(address: SocketAddr) -> Result<(), Error> {
+fn wait_until_ready(kind: Kind, address: SocketAddr) -> Result<(), Error> {
     let start = Instant::now();
     loop {
         let said = ready(address);
         match said {
-            Ok(line) if line.contains(" 200 ") => return Ok(()),
+            // Others have no such thing: it is enough that they answer.
+            Ok(line) if line.contains(" 200 ") || kind != Kind::Ours => return Ok(()),
             said if start.elapsed() > READY_WITHIN => {
                 return Err(format!(
                     "http://{address}/readyz is not 200 within {READY_WITHIN:?}: {said:?}"
                 )
                 .into());
             }
-            _ => std::thread::sleep(Duration::from_millis(20)),
+            _ => std::thread::sleep(Duration::from_millis(2)),
         }
     }
 }
