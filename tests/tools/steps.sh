@@ -6,7 +6,8 @@
 #   steps.sh prove    the long tier, before a release
 #
 # In the environment, for `prove`: PROPTEST_CASES (default 20000), REPEATS of the suite (10), SECONDS_OF_LOAD a bench run (30),
-# SECONDS_OF_SOAK (600), MINUTES_OF_CHAOS (120), FUZZ_SECONDS a target (600).
+# SECONDS_OF_SOAK (600), MINUTES_OF_CHAOS (120), FUZZ_SECONDS a target (600), KILLS of the program on a folder (300),
+# POWER_FAILURES of a medium that forgets (2000).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -110,11 +111,14 @@ long() {
     step 'tools' 15m bash tests/tools/install.sh
     step 'build' 20m cargo test --no-run --all-targets
     step 'fuzzing' 6h bash -c "run_fuzzing ${FUZZ_SECONDS:-600}"
+    # New seeds each time: a failure prints its own.
+    step 'kill -9' 2h env CRASH_ROUNDS="${KILLS:-300}" CRASH_SEED="$RANDOM" cargo test --test suite -- durable::crash --nocapture
+    step 'power failures' 2h env DURABLE_SEEDS="$((${POWER_FAILURES:-2000} / 4))" DURABLE_SEED="$RANDOM" DURABLE_FLIPS=2000 \
+        cargo test --lib -- durable::tests --nocapture --skip fuzz::
     step 'property tests, long' 3h env PROPTEST_CASES="${PROPTEST_CASES:-20000}" cargo test --lib
     for ((round = 1; round <= repeats; round++)); do
         step "suite, round $round" 20m bash -c run_tests
     done
-    # New seeds each time: a violation prints its own.
     local minutes=${MINUTES_OF_CHAOS:-120}
     for ((round = 1; round * 20 <= minutes; round++)); do
         step "chaos, round $round" 20m cargo test --test chaos -- --seconds 600 --seed "$RANDOM"

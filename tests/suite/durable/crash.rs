@@ -165,6 +165,8 @@ async fn what_was_acknowledged_survives_kill_9_at_any_moment() {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut folder = folder();
     let acknowledged = Arc::new(Mutex::new(Acknowledged::default()));
+    // Looked for after a kill, summed over the kills.
+    let mut checked = 0;
     for round in 0..rounds {
         let what = format!("seed {seed}, round {round}");
         if round % 20 == 19 {
@@ -187,6 +189,7 @@ async fn what_was_acknowledged_survives_kill_9_at_any_moment() {
             create.unwrap_err();
         }
         check(&server, &before, &what).await;
+        checked += before.records.len() + before.texts.len();
         let mut writers = JoinSet::new();
         for _ in 0..WRITERS {
             writers.spawn(write(
@@ -231,5 +234,7 @@ async fn what_was_acknowledged_survives_kill_9_at_any_moment() {
     let server = on(folder.path()).start().await;
     let all = acknowledged.lock().unwrap().clone();
     check(&server, &all, &format!("seed {seed}, at the end")).await;
+    checked += all.records.len() + all.texts.len();
+    println!("{rounds} kills from seed {seed}: {checked} times something was looked for and found");
     assert!(!all.records.is_empty() && !all.texts.is_empty());
 }

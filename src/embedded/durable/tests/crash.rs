@@ -134,6 +134,7 @@ async fn what_was_acknowledged_is_there_whatever_the_power_failure_left() {
             .unwrap_or_else(|lost| panic!("seed {seed}: {lost}"));
         puts += all.len();
     }
+    println!("{failures} power failures from seed {first}: {puts} acknowledged puts were found");
     assert!(
         puts > 10 * failures,
         "{puts} puts in {failures} lives show nothing"
