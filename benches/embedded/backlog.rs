@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use aws_sdk_kinesis::types::ShardIteratorType;
 
-use crate::kinesis::{Kinesis, MIB, Subscription, Way, entries, put};
+use crate::kinesis::{Kept, Kinesis, MIB, Subscription, Way, entries, put};
 use crate::{Scale, say};
 
 const BYTES: usize = 10 * 1024;
@@ -13,7 +13,7 @@ const RECORDS: usize = 100;
 pub(crate) async fn report(scale: Scale) {
     say("\na backlog of records of 10 KiB, read by one subscription over TCP");
     say("MiB  | filled in s | read in s | MiB/s | memory with it | at its highest | more");
-    let kinesis = Kinesis::start(Way::Tcp, scale.backlog * 2, 1).await;
+    let kinesis = Kinesis::start(Way::Tcp, Kept::InMemory, scale.backlog * 2, 1).await;
     let calls = (scale.backlog * MIB).div_ceil(BYTES * RECORDS);
     let start = Instant::now();
     for _ in 0..calls {

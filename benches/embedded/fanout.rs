@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_kinesis::types::ShardIteratorType;
 use tokio::task::JoinSet;
 
-use crate::kinesis::{Kinesis, MIB, Subscription, Way, entries, put};
+use crate::kinesis::{Kept, Kinesis, MIB, Subscription, Way, entries, put};
 use crate::{Scale, say};
 
 const SUBSCRIPTIONS: [usize; 2] = [1, 20];
@@ -26,7 +26,7 @@ pub(crate) async fn report(scale: Scale) {
 /// Ten records every ten milliseconds, each sent on at once. The CPU of the writes is in it.
 async fn live(scale: Scale, subscriptions: usize) {
     const RECORDS: usize = 10;
-    let kinesis = Kinesis::start(Way::Tcp, 256, 1).await;
+    let kinesis = Kinesis::start(Way::Tcp, Kept::InMemory, 256, 1).await;
     let rounds = usize::try_from(scale.time.as_millis() / 10).unwrap();
     let mut reading = open(&kinesis, subscriptions, rounds * RECORDS).await;
     let cpu = kinesis.cpu();
@@ -47,7 +47,7 @@ async fn live(scale: Scale, subscriptions: usize) {
 
 /// All from the beginning of a backlog, as fast as they can.
 async fn behind(scale: Scale, subscriptions: usize) {
-    let kinesis = Kinesis::start(Way::Tcp, 512, 1).await;
+    let kinesis = Kinesis::start(Way::Tcp, Kept::InMemory, 512, 1).await;
     let calls = scale.backlog.min(100) * 2;
     let records = calls * 500;
     for _ in 0..calls {

@@ -1,6 +1,8 @@
 //! A service and its clients: in this process, or in another one behind a port.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use aws_sdk_kinesis::types::{
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use chat_room::embedded::{Config, Service};
+use tempfile::TempDir;
 
 pub(crate) const STREAM: &str = "bench";
 pub(crate) const MIB: usize = 1024 * 1024;
@@ -35,6 +38,35 @@ impl Way {
     }
 }
 
+/// Where its streams are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    InMemory,
+    OnDisk,
+}
+
+impl Kept {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::InMemory => "memory",
+            Self::OnDisk => "disk",
+        }
+    }
+
+    /// A new folder, if it is to be on disk.
+    fn folder(self) -> Option<TempDir> {
+        (self == Self::OnDisk).then(|| tempfile::tempdir().unwrap())
+    }
+}
+
+/// A service that keeps so many MiB of records in memory, and all of them in a folder if there is one.
+fn service(memory: usize, folder: Option<&Path>) -> Service {
+    match folder {
+        None => Service::new(config(memory)),
+        Some(folder) => Service::open(config(memory), folder).unwrap(),
+    }
+}
+
 fn config(memory: usize) -> Config {
     Config {
         memory: memory * MIB,
@@ -47,18 +79,22 @@ pub(crate) struct Kinesis {
     /// Where it is served.
     pub(crate) url: String,
     server: Option<Child>,
+    /// Goes after the service.
+    folder: Option<TempDir>,
 }
 
 impl Kinesis {
-    /// A service that keeps so many MiB of records, with a stream in it.
-    pub(crate) async fn start(way: Way, memory: usize, shards: i32) -> Self {
+    /// A service that keeps so many MiB of records in memory, with a stream in it.
+    pub(crate) async fn start(way: Way, kept: Kept, memory: usize, shards: i32) -> Self {
+        let folder = kept.folder();
+        let path = folder.as_ref().map(TempDir::path);
         let mut server = None;
         let mut url = "http://kinesis.invalid".to_owned();
         let http = match way {
-            Way::InProcess => Service::new(config(memory)).http_client(),
+            Way::InProcess => service(memory, path).http_client(),
             Way::Tcp => {
                 let child;
-                (child, url) = spawn(memory);
+                (child, url) = spawn(memory, path);
                 server = Some(child);
                 aws_smithy_http_client::Builder::new().build_http()
             }
@@ -70,6 +106,7 @@ impl Kinesis {
             client,
             url,
             server,
+            folder,
         }
     }
 
@@ -107,6 +144,12 @@ impl Kinesis {
             text.split(' ').next()?.parse::<u64>().ok()
         });
         Duration::from_nanos(nanoseconds.sum()).as_secs_f64()
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn disk(&self) -> u64 {
+        let file = self.folder.as_ref().unwrap().path().join("stream.redb");
+        std::fs::metadata(file).unwrap().blocks() * 512
     }
 
     /// Resident memory in MiB: now, and at its highest.
@@ -155,9 +198,13 @@ fn client(http: SharedHttpClient, endpoint: &str) -> Client {
 }
 
 /// Starts this program again as the service.
-fn spawn(memory: usize) -> (Child, String) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--serve", &memory.to_string()])
+fn spawn(memory: usize, folder: Option<&Path>) -> (Child, String) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--serve", &memory.to_string()]);
+    if let Some(folder) = folder {
+        command.arg("--folder").arg(folder);
+    }
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -169,13 +216,13 @@ fn spawn(memory: usize) -> (Child, String) {
 }
 
 /// Is the service, until whoever started it is gone.
-pub(crate) fn serve(memory: usize) {
+pub(crate) fn serve(memory: usize, folder: Option<&Path>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
     let _inside = runtime.enter();
-    let listener = Service::new(config(memory))
+    let listener = service(memory, folder)
         .listen(([127, 0, 0, 1], 0).into())
         .unwrap();
     crate::say(&format!("http://{}", listener.local_addr()));

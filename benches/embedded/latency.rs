@@ -6,13 +6,13 @@ use aws_sdk_kinesis::types::ShardIteratorType;
 use hdrhistogram::Histogram;
 
 use crate::kinesis::{Kinesis, Subscription, entries, put};
-use crate::{Scale, WAYS, say};
+use crate::{SETUPS, Scale, say};
 
 pub(crate) async fn report(scale: Scale) {
     say("\nput to event, one record of 200 bytes at a time");
-    say("way        | p50 ms | p99 ms | max ms");
-    for way in WAYS {
-        let kinesis = Kinesis::start(way, 256, 1).await;
+    say("way        | kept   | p50 ms | p99 ms | max ms");
+    for (way, kept) in SETUPS {
+        let kinesis = Kinesis::start(way, kept, 256, 1).await;
         let consumer = kinesis.register("reader").await;
         let reader = kinesis.another();
         let mut events =
@@ -35,8 +35,9 @@ pub(crate) async fn report(scale: Scale) {
         }
         let ms = |nanos: u64| nanos as f64 / 1e6;
         say(&format!(
-            "{:10} | {:6.3} | {:6.3} | {:6.3}",
+            "{:10} | {:6} | {:6.3} | {:6.3} | {:6.3}",
             way.name(),
+            kept.name(),
             ms(times.value_at_quantile(0.5)),
             ms(times.value_at_quantile(0.99)),
             ms(times.max()),

@@ -1,9 +1,10 @@
 //! The embedded Kinesis by itself, called by the SDK: in process, and over TCP with the service in a process of its own.
 //!
 //! ```text
-//! cargo bench --bench embedded -- --seconds 5 --only puts,latency,fanout,backlog,unread
+//! cargo bench --bench embedded -- --seconds 5 --only puts,latency,fanout,backlog,unread,disk
 //! ```
 //!
+//! A folder is made in the system's folder for temporary files (`TMPDIR`), which has to be on a disk to say something.
 //! Cost is CPU time: in process that of everything, the SDK included; over TCP that of the service's process alone. Without
 //! arguments of `cargo bench`, as `cargo test --benches` calls it, it is a smoke run.
 
@@ -23,6 +24,7 @@
 )]
 
 mod backlog;
+mod disk;
 mod fanout;
 mod kinesis;
 mod latency;
@@ -30,12 +32,13 @@ mod puts;
 mod unread;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use kinesis::Way;
+use kinesis::{Kept, Way};
 
 /// Measure the embedded Kinesis.
 #[derive(Clone, Debug, Parser)]
@@ -47,6 +50,9 @@ struct Args {
     /// MiB in the backlog that is read through.
     #[arg(long, default_value_t = 1024)]
     backlog: usize,
+    /// Messages that are written to see how much disk they take.
+    #[arg(long, default_value_t = 100_000)]
+    messages: usize,
     /// What to measure.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<What>,
@@ -59,6 +65,9 @@ struct Args {
     /// Be the service, with so many MiB of memory for records.
     #[arg(long, hide = true)]
     serve: Option<usize>,
+    /// And with this folder.
+    #[arg(long, hide = true)]
+    folder: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,6 +82,8 @@ enum What {
     Backlog,
     /// A hundred subscriptions that are never read.
     Unread,
+    /// What messages take on disk.
+    Disk,
 }
 
 /// How much of everything.
@@ -81,12 +92,13 @@ struct Scale {
     time: Duration,
     backlog: usize,
     samples: usize,
+    messages: usize,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(memory) = args.serve {
-        kinesis::serve(memory);
+        kinesis::serve(memory, args.folder.as_deref());
         return ExitCode::SUCCESS;
     }
     // `cargo bench NAME` hands the name to every bench.
@@ -100,12 +112,14 @@ fn main() -> ExitCode {
             time: Duration::from_millis(200),
             backlog: 8,
             samples: 50,
+            messages: 1_600,
         }
     } else {
         Scale {
             time: Duration::from_secs(args.seconds),
             backlog: args.backlog,
             samples: 5_000,
+            messages: args.messages,
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -129,11 +143,19 @@ fn main() -> ExitCode {
         if wanted(What::Unread) {
             unread::report(scale).await;
         }
+        if wanted(What::Disk) {
+            disk::report(scale).await;
+        }
     });
     ExitCode::SUCCESS
 }
 
-const WAYS: [Way; 2] = [Way::InProcess, Way::Tcp];
+const SETUPS: [(Way, Kept); 4] = [
+    (Way::InProcess, Kept::InMemory),
+    (Way::InProcess, Kept::OnDisk),
+    (Way::Tcp, Kept::InMemory),
+    (Way::Tcp, Kept::OnDisk),
+];
 
 /// One line of the report.
 fn say(line: &str) {

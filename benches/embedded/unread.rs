@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use crate::kinesis::{Kinesis, MIB, Way, entries, put, shard};
+use crate::kinesis::{Kept, Kinesis, MIB, Way, entries, put, shard};
 use crate::{Scale, say};
 
 const SHARDS: usize = 5;
@@ -18,7 +18,13 @@ pub(crate) async fn report(scale: Scale) {
     say("\n100 subscriptions (20 consumers, 5 shards) behind a backlog that are never read");
     say("protocol | backlog MiB | memory before | with them | each, MiB");
     for is_h2 in [false, true] {
-        let kinesis = Kinesis::start(Way::Tcp, 1024, i32::try_from(SHARDS).unwrap()).await;
+        let kinesis = Kinesis::start(
+            Way::Tcp,
+            Kept::InMemory,
+            1024,
+            i32::try_from(SHARDS).unwrap(),
+        )
+        .await;
         let backlog = scale.backlog.min(256);
         fill(&kinesis, backlog).await;
         let mut consumers = Vec::new();
