@@ -115,6 +115,7 @@ long() {
     step 'kill -9' 2h env CRASH_ROUNDS="${KILLS:-300}" CRASH_SEED="$RANDOM" cargo test --test suite -- durable::crash --nocapture
     step 'power failures' 2h env DURABLE_SEEDS="$((${POWER_FAILURES:-2000} / 4))" DURABLE_SEED="$RANDOM" DURABLE_FLIPS=2000 \
         cargo test --lib -- durable::tests --nocapture --skip fuzz::
+    step 'kinesis-local, differences' 15m cargo test --test suite -- --ignored kinesis_local_differs
     step 'property tests, long' 3h env PROPTEST_CASES="${PROPTEST_CASES:-20000}" cargo test --lib
     for ((round = 1; round <= repeats; round++)); do
         step "suite, round $round" 20m bash -c run_tests

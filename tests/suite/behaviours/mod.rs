@@ -28,7 +28,7 @@ use self::play::play;
 use self::sdk::Sdk;
 use self::table::{Case, Kind, OneOf, Step, cases};
 use crate::faults::make_certificates;
-use crate::harness::{Launch, Server};
+use crate::harness::{Launch, Server, kinesis_local, suite_file};
 
 /// Cases at the same time. Most wait most of the time.
 const AT_ONCE: usize = 32;
@@ -200,6 +200,69 @@ async fn the_rust_sdk_finds_the_behaviours_of_kinesis_over_https() {
     embedded
         .run(|endpoint| Client::Sdk(Sdk::over_https(endpoint, &root)))
         .await;
+}
+
+/// What another Kinesis does otherwise, as it stands in `kinesis_local.toml`: cases by the reason.
+///
+/// It is slow and throttles, so this takes minutes; `make prove` runs it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes"]
+async fn kinesis_local_differs_in_what_is_listed_and_in_nothing_else() {
+    let listed = differences();
+    let limits = [
+        ("SHARD_LIMIT", "500"),
+        ("ON_DEMAND_STREAM_COUNT_LIMIT", "50"),
+    ];
+    let (_kinesis, address) = kinesis_local(1, &limits).await;
+    let client = || Client::Sdk(Sdk::over_http(&format!("http://{address}")));
+    let clients = Clients {
+        usual: vec![client()],
+        brief: client(),
+        slow: client(),
+    };
+    let found = clients.run(&shared_with_kinesis_local(), 8).await;
+    let is_listed = |name: &String| listed.values().any(|names| names.contains(name));
+    let new = found.iter().filter(|(name, _)| !is_listed(name));
+    let mut told: Vec<_> = new
+        .map(|(name, text)| format!("+ {name}\n  {text}"))
+        .collect();
+    let always = listed
+        .iter()
+        .filter(|(why, _)| !why.starts_with("Sometimes"));
+    let gone = always
+        .flat_map(|(_, names)| names)
+        .filter(|name| !found.contains_key(*name));
+    told.extend(gone.map(|name| format!("- {name}")));
+    assert!(
+        told.is_empty(),
+        "found (+) and not found (-):\n{}",
+        told.join("\n")
+    );
+}
+
+/// Those of the other kinds need times that kinesis-local cannot be set to.
+fn shared_with_kinesis_local() -> Vec<Case> {
+    let mut cases = cases();
+    cases.retain(|case| case.service == Kind::Usual);
+    cases
+}
+
+/// The cases that go otherwise with kinesis-local, by the reason.
+fn differences() -> BTreeMap<String, Vec<String>> {
+    let listed = std::fs::read_to_string(suite_file("behaviours/kinesis_local.toml"))
+        .expect("the list of differences");
+    toml::from_str(&listed).expect("cases by their reason")
+}
+
+#[test]
+fn every_listed_difference_is_a_case() {
+    let cases = shared_with_kinesis_local();
+    for name in differences().into_values().flatten() {
+        assert!(
+            cases.iter().any(|case| case.name == name),
+            "no case is called {name:?}"
+        );
+    }
 }
 
 #[tokio::test]
