@@ -207,15 +207,17 @@ async fn live(
         kinesis: stream.address(),
         kinesis_tls: settings.embedded_tls_cert.is_some(),
     };
+    let config = Arc::new(stream::http_config(settings));
     let shared = Shared {
-        config: Arc::new(stream::http_config(settings)),
+        limits: Arc::new(http::Limits::new(&config)),
+        config,
         log: stream.log.clone(),
         publisher: stream.publisher.clone(),
         health: health.clone(),
         metrics,
         places: http::Places::new(places),
         phase: watching,
-        limits: fanout::Config {
+        fanout: fanout::Config {
             lag_limit: settings.lag_limit as u64,
             lag_time: settings.lag_time,
             sweep_interval: settings.sweep_interval,

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crate::embedded;
 use crate::http;
+use crate::message::MAX_TEXT_CHARS;
 use crate::telemetry::LogFormat;
 
 mod layers;
@@ -96,9 +97,20 @@ pub struct Settings {
     pub ping_interval: Option<Duration>,
     pub compression: bool,
     pub allowed_origins: Vec<http::Origin>,
+    pub trusted_proxies: Vec<http::Network>,
     pub max_connections: Option<usize>,
+    pub address_connections: Option<usize>,
+    pub room_rate: Option<http::Rate>,
+    pub address_rate: Option<http::Rate>,
+    pub connection_publishes: usize,
+    pub max_text: usize,
+    pub max_head: usize,
+    pub max_headers: usize,
     pub max_body: usize,
+    pub first_request_timeout: Duration,
     pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    pub upgrade_timeout: Duration,
     pub publish_queue: usize,
     pub publish_timeout: Duration,
     pub workers: usize,
@@ -151,6 +163,7 @@ impl Settings {
     fn read(layers: &Layers) -> Result<Self, Error> {
         let seconds = |from, to| Duration::from_secs(from)..=Duration::from_secs(to);
         let moment = Duration::from_millis(100);
+        let patience = || moment..=Duration::from_hours(1);
         let kinesis = layers.required("kinesis", value::kinesis)?;
         let start = match kinesis {
             Kinesis::Embedded => Start::TrimHorizon,
@@ -187,12 +200,26 @@ impl Settings {
             )?,
             compression: layers.required("compression", value::switch)?,
             allowed_origins: layers.list("allowed-origins", value::origin)?,
+            trusted_proxies: layers.list("trusted-proxies", value::network)?,
             max_connections: layers.optional("max-connections", value::count(1..=10_000_000))?,
+            address_connections: layers
+                .optional("address-connections", value::count_or_off(1..=10_000_000))?
+                .flatten(),
+            room_rate: layers.required("room-rate", value::rate_or_off)?,
+            address_rate: layers
+                .optional("address-rate", value::rate_or_off)?
+                .flatten(),
+            connection_publishes: layers
+                .required("connection-publishes", value::count(1..=10_000))?,
+            max_text: layers.required("max-text", value::count(1..=MAX_TEXT_CHARS))?,
+            max_head: layers.required("max-head", value::size(8 << 10..=MIB))?,
+            max_headers: layers.required("max-headers", value::count(16..=1_000))?,
             max_body: layers.required("max-body", value::size(1_024..=MIB))?,
-            header_timeout: layers.required(
-                "header-timeout",
-                value::duration(moment..=Duration::from_hours(1)),
-            )?,
+            first_request_timeout: layers
+                .required("first-request-timeout", value::duration(patience()))?,
+            header_timeout: layers.required("header-timeout", value::duration(patience()))?,
+            body_timeout: layers.required("body-timeout", value::duration(patience()))?,
+            upgrade_timeout: layers.required("upgrade-timeout", value::duration(patience()))?,
             publish_queue: layers.required("publish-queue", value::size(MIB..=1 << 36))?,
             publish_timeout: layers.required(
                 "publish-timeout",

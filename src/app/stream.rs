@@ -216,9 +216,19 @@ pub fn consumer_config(settings: &Settings) -> consumer::Config {
 /// What the settings say about the edge.
 pub(super) fn http_config(settings: &Settings) -> http::Config {
     http::Config {
+        max_head: settings.max_head,
+        max_headers: settings.max_headers,
         max_body: settings.max_body,
+        max_text: settings.max_text,
+        first_request_timeout: settings.first_request_timeout,
         header_timeout: settings.header_timeout,
-        body_timeout: settings.header_timeout,
+        body_timeout: settings.body_timeout,
+        upgrade_timeout: settings.upgrade_timeout,
+        connection_publishes: settings.connection_publishes,
+        room_rate: settings.room_rate,
+        address_rate: settings.address_rate,
+        address_connections: settings.address_connections,
+        trusted_proxies: settings.trusted_proxies.clone(),
         allowed_origins: settings.allowed_origins.clone(),
         compression: settings.compression,
     }

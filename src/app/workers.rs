@@ -16,7 +16,7 @@ use tracing::error;
 use super::Health;
 use crate::connection::Connections;
 use crate::fanout::{self, Worker};
-use crate::http::{self, Listener, Phase, Places, Ports, Role, Service, Viewer};
+use crate::http::{self, Limits, Listener, Phase, Places, Ports, Role, Service, Viewer};
 use crate::log::{Log, News};
 use crate::producer::Publisher;
 use crate::telemetry::Metrics;
@@ -36,13 +36,14 @@ const OPERATORS: usize = 64;
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) config: Arc<http::Config>,
+    pub(super) limits: Arc<Limits>,
     pub(super) log: Arc<Log>,
     pub(super) publisher: Publisher,
     pub(super) health: Arc<Health>,
     pub(super) metrics: Metrics,
     pub(super) places: Places,
     pub(super) phase: watch::Receiver<Phase>,
-    pub(super) limits: fanout::Config,
+    pub(super) fanout: fanout::Config,
     pub(super) drain: Duration,
 }
 
@@ -125,21 +126,23 @@ impl Seat {
     async fn work(self) {
         let Shared {
             config,
+            limits,
             log,
             places,
             phase,
-            limits,
+            fanout,
             drain,
             ..
         } = self.shared.clone();
-        let worker = Worker::new(self.index, log, limits);
+        let worker = Worker::new(self.index, log, fanout);
         let ports = self.ports(&worker);
         let sweeping = spawn_local(worker.clone().run(self.news));
 
-        let service = Service::new(config.clone(), self.role, ports.clone());
+        let service = Service::new(config.clone(), limits, self.role, ports.clone());
         let chat = spawn_local(http::serve(self.listener, service, places, phase.clone()));
         let operations = self.operations.map(|listener| {
-            let service = Service::new(config, Role::Operations, ports);
+            let unlimited = Arc::new(Limits::new(&http::Config::default()));
+            let service = Service::new(config, unlimited, Role::Operations, ports);
             let places = Places::new(OPERATORS);
             spawn_local(http::serve(listener, service, places, phase.clone()))
         });

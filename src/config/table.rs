@@ -173,10 +173,58 @@ pub const SETTINGS: &[Setting] = &[
         "further origins whose pages may publish, view and frame the page; separated by commas, or an array in the file",
     ),
     row(
+        "trusted-proxies",
+        "NETWORKS",
+        Words("none"),
+        "load balancers whose X-Forwarded-For is believed, as addresses or networks such as 10.0.0.0/8; separated by commas, or an array in the file",
+    ),
+    row(
         "max-connections",
         "CONNECTIONS",
         Words("what open files allow, at most 100000"),
         "connections at most; above it clients get 503",
+    ),
+    row(
+        "address-connections",
+        "CONNECTIONS",
+        Words("off"),
+        "connections of one address (IPv6: of one /64) at most, of WebSockets only behind a trusted proxy; above it clients get 429",
+    ),
+    row(
+        "room-rate",
+        "RATE",
+        Value("5000/s"),
+        "messages published to one room through this instance at most, such as 100/s or 100/10s (so many at once, and as many in that time), or off; above it publishers get 429",
+    ),
+    row(
+        "address-rate",
+        "RATE",
+        Words("off"),
+        "messages published from one address (IPv6: one /64) at most, likewise",
+    ),
+    row(
+        "connection-publishes",
+        "MESSAGES",
+        Value("64"),
+        "messages of one connection (HTTP/2) that may wait for the stream; above it publishers get 429",
+    ),
+    row(
+        "max-text",
+        "CHARACTERS",
+        Value("2000"),
+        "the longest text of a message",
+    ),
+    row(
+        "max-head",
+        "SIZE",
+        Value("16KiB"),
+        "the longest head of a request, and the size of a connection's buffers",
+    ),
+    row(
+        "max-headers",
+        "FIELDS",
+        Value("64"),
+        "header fields of a request at most",
     ),
     row(
         "max-body",
@@ -185,10 +233,28 @@ pub const SETTINGS: &[Setting] = &[
         "the longest body of a POST",
     ),
     row(
+        "first-request-timeout",
+        "DURATION",
+        Value("10s"),
+        "how long a new connection may be idle before its first request has come",
+    ),
+    row(
         "header-timeout",
         "DURATION",
         Value("10s"),
-        "how long a client may take to send a request's head, or its body, and stay idle between requests",
+        "how long a client may take to send a request's head, over HTTP/1.1 with the pause before it",
+    ),
+    row(
+        "body-timeout",
+        "DURATION",
+        Value("10s"),
+        "how long a client may take to send a request's body",
+    ),
+    row(
+        "upgrade-timeout",
+        "DURATION",
+        Value("5s"),
+        "how long a connection may take to become a WebSocket after the answer to its handshake",
     ),
     row(
         "publish-queue",

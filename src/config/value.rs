@@ -13,7 +13,7 @@ use bytesize::ByteSize;
 
 use super::{Consumer, Kinesis, Start};
 use crate::embedded::Limits;
-use crate::http::Origin;
+use crate::http::{Network, Origin, Rate};
 use crate::telemetry::LogFormat;
 
 /// The problem with a value, as the rest of a sentence.
@@ -61,6 +61,26 @@ pub(super) fn count(range: RangeInclusive<usize>) -> impl Fn(&str) -> Parsed<usi
             &range,
             usize::to_string,
         )
+    }
+}
+
+/// A number, or `off`.
+pub(super) fn count_or_off(range: RangeInclusive<usize>) -> impl Fn(&str) -> Parsed<Option<usize>> {
+    let count = count(range);
+    move |text| match text {
+        "off" => Ok(None),
+        _ => count(text).map(Some),
+    }
+}
+
+/// A rate, or `off`.
+pub(super) fn rate_or_off(text: &str) -> Parsed<Option<Rate>> {
+    match text {
+        "off" => Ok(None),
+        _ => text
+            .parse()
+            .map(Some)
+            .map_err(|_| "is not a rate such as 5/s, 30/m or 30/10s".into()),
     }
 }
 
@@ -141,6 +161,11 @@ pub(super) fn url(text: &str) -> Parsed<String> {
 pub(super) fn origin(text: &str) -> Parsed<Origin> {
     text.parse()
         .map_err(|_| "is not an origin such as https://event.example".into())
+}
+
+pub(super) fn network(text: &str) -> Parsed<Network> {
+    text.parse()
+        .map_err(|_| "is not an address or network such as 10.0.0.7 or 10.0.0.0/8".into())
 }
 
 pub(super) fn kinesis(text: &str) -> Parsed<Kinesis> {
@@ -284,6 +309,7 @@ mod tests {
             let _ = size(0..=u64::MAX)(&text);
             let _ = duration(Duration::ZERO..=Duration::MAX)(&text);
             let _ = (start(&text), url(&text), origin(&text), log_filter(&text));
+            let _ = (network(&text), rate_or_off(&text), count_or_off(0..=9)(&text));
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The accept loop: from a listening socket to connections, as many as there are places.
 
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{Counter, counter};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -12,11 +13,17 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
 use super::connection::Connector;
-use super::{Listener, Places, Service};
+use super::limits::TooMany;
+use super::{Limits, Listener, Permit, Places, Service};
 use crate::telemetry::names;
 
 /// What a client gets that finds no place; the body is empty for it may want anything.
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Retry-After: 5\r\n\
+    Content-Length: 0\r\n\
+    Connection: close\r\n\r\n";
+/// What a client gets that has as many connections as it may.
+const GREEDY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
     Retry-After: 5\r\n\
     Content-Length: 0\r\n\
     Connection: close\r\n\r\n";
@@ -75,7 +82,8 @@ async fn accept(
     let mut refused = JoinSet::new();
     let mut trouble = Trouble::default();
     let accepted = counter!(names::HTTP_CONNECTIONS_ACCEPTED);
-    let turned_away = counter!(names::HTTP_CONNECTIONS_REFUSED);
+    let counters = Refused::counters();
+    let limits = service.limits.clone();
     let connector = Rc::new(Connector::new(service, phase.clone()));
     loop {
         let tcp = tokio::select! {
@@ -84,16 +92,21 @@ async fn accept(
             Some(_) = refused.join_next(), if !refused.is_empty() => continue,
             tcp = tcp.accept() => tcp,
         };
-        match tcp.map(|(tcp, _)| (tcp, places.admit())) {
-            Ok((tcp, Some(permit))) => {
+        match tcp.map(|(tcp, peer)| (tcp, peer.ip(), admit(&places, &limits, peer.ip()))) {
+            Ok((tcp, peer, Ok(permit))) => {
                 trouble.over();
                 accepted.increment(1);
-                tasks.spawn_local(connector.clone().run(tcp, permit));
+                tasks.spawn_local(connector.clone().run(tcp, peer, permit));
             }
-            Ok((tcp, None)) => {
-                turned_away.increment(1);
+            Ok((tcp, _, Err(why))) => {
+                let [full, greedy] = &counters;
+                let (counter, answer) = match why {
+                    Refused::Full => (full, FULL),
+                    Refused::Greedy => (greedy, GREEDY),
+                };
+                counter.increment(1);
                 if refused.len() < REFUSED_AT_ONCE {
-                    refused.spawn_local(refuse(tcp));
+                    refused.spawn_local(refuse(tcp, answer));
                 }
             }
             Err(error) => {
@@ -109,6 +122,31 @@ async fn accept(
     }
 }
 
+/// Why there is no place for a connection.
+#[derive(Clone, Copy, Debug)]
+enum Refused {
+    /// There are as many as may be.
+    Full,
+    /// Its client has as many as it may.
+    Greedy,
+}
+
+impl Refused {
+    fn counters() -> [Counter; 2] {
+        ["full", "address"]
+            .map(|reason| counter!(names::HTTP_CONNECTIONS_REFUSED, "reason" => reason))
+    }
+}
+
+/// A place for a connection from `peer`, if it may have one.
+fn admit(places: &Places, limits: &Limits, peer: IpAddr) -> Result<Permit, Refused> {
+    let permit = places.admit().ok_or(Refused::Full)?;
+    match limits.connect(peer, places.open()) {
+        Ok(seat) => Ok(permit.seated(seat)),
+        Err(TooMany) => Err(Refused::Greedy),
+    }
+}
+
 /// Waits for the end of serving. Whoever could say so is gone: that is the end as well.
 pub(super) async fn finishing(phase: &mut watch::Receiver<Phase>) -> Instant {
     let over = |phase: &Phase| *phase != Phase::Serving;
@@ -118,13 +156,13 @@ pub(super) async fn finishing(phase: &mut watch::Receiver<Phase>) -> Instant {
     }
 }
 
-/// Tells a client that there is no place for it, and waits until it may have read that: closing
+/// Tells a client why there is no place for it, and waits until it may have read that: closing
 /// at once, with its request unread, would reset the connection and lose the answer.
-async fn refuse(tcp: TcpStream) {
+async fn refuse(tcp: TcpStream, answer: &'static [u8]) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut tcp = tcp;
     let told = async {
-        tcp.write_all(REFUSAL).await?;
+        tcp.write_all(answer).await?;
         tcp.shutdown().await?;
         let mut request = [0; 1_024];
         while tcp.read(&mut request).await? > 0 {}

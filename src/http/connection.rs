@@ -1,9 +1,10 @@
 //! One connection: HTTP by hyper, its limits in time, and its handing on when it becomes a
 //! WebSocket.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,17 +18,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::accept::finishing;
-use super::service::Upgrading;
+use super::service::Session;
 use super::{Permit, Phase, Service, upgrade};
 
-/// The longest head of a request in HTTP/1, and the size of a connection's buffers.
-const MAX_HEAD: usize = 16 * 1_024;
-/// The most header fields in HTTP/1.
-const MAX_HEADERS: usize = 64;
-/// The longest head of a request in HTTP/2.
-const MAX_HEADER_LIST: u32 = 16 * 1_024;
-/// Requests under way on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 64;
+/// Requests under way on one HTTP/2 connection, beside those that publish.
+const MORE_STREAMS: usize = 16;
 /// What an HTTP/2 client may send before we have read it, on one stream and in all.
 const STREAM_WINDOW: u32 = 64 * 1_024;
 const CONNECTION_WINDOW: u32 = 256 * 1_024;
@@ -36,8 +31,6 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection may stay open between requests; HTTP/1's is the header time limit.
 const IDLE: Duration = Duration::from_secs(75);
-/// How long hyper may take to give a connection back after the answer to its handshake.
-const UPGRADE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs hyper's tasks on this thread. They belong to HTTP/2 streams and end with their connection.
 #[derive(Clone, Copy, Debug)]
@@ -58,16 +51,19 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(service: Rc<Service>, phase: watch::Receiver<Phase>) -> Self {
+        let config = &service.config;
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let mut http = Builder::new(Local);
         http.http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(service.config.header_timeout)
-            .max_headers(MAX_HEADERS)
-            .max_buf_size(MAX_HEAD);
+            .header_read_timeout(config.header_timeout)
+            .max_headers(config.max_headers)
+            // Of the connection's buffers too; hyper wants no less.
+            .max_buf_size(config.max_head.max(8 * 1_024));
         http.http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEADER_LIST)
+            .max_concurrent_streams(small(config.connection_publishes + MORE_STREAMS))
+            .max_header_list_size(small(config.max_head))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(PING_EVERY)
@@ -80,28 +76,28 @@ impl Connector {
     }
 
     /// Serves one connection to its end, or hands it on.
-    pub(super) async fn run(self: Rc<Self>, tcp: TcpStream, permit: Permit) {
-        let upgrading = Rc::new(RefCell::new(None));
-        self.serve(tcp, &upgrading).await;
-        let Some((on_upgrade, request)) = upgrading.take() else {
+    pub(super) async fn run(self: Rc<Self>, tcp: TcpStream, peer: IpAddr, permit: Permit) {
+        let session = Rc::new(Session::new(peer));
+        self.serve(tcp, &session).await;
+        let Some(upgrading) = session.upgrading() else {
             return;
         };
         let service = self.service.clone();
-        drop(self);
+        drop((self, session));
         // hyper has sent its answer by now; this is not more than picking the connection up.
-        let taken = timeout(UPGRADE_WITHIN, upgrade::take(on_upgrade, request, permit)).await;
-        if let Ok(Some(viewer)) = taken {
+        let taken = upgrade::take(upgrading, permit);
+        if let Ok(Some(viewer)) = timeout(service.config.upgrade_timeout, taken).await {
             (service.ports.join)(viewer).await;
         }
     }
 
-    async fn serve(&self, tcp: TcpStream, upgrading: &Rc<RefCell<Option<Upgrading>>>) {
-        let activity = Rc::new(Activity::new(self.service.config.header_timeout));
+    async fn serve(&self, tcp: TcpStream, session: &Rc<Session>) {
+        let activity = Rc::new(Activity::new(self.service.config.first_request_timeout));
         let answer = service_fn(|request| {
             let busy = Activity::begin(activity.clone());
-            let (service, upgrading) = (self.service.clone(), upgrading.clone());
+            let (service, session) = (self.service.clone(), session.clone());
             async move {
-                let reply = service.answer(request, &upgrading).await;
+                let reply = service.answer(request, &session).await;
                 drop(busy);
                 Ok::<_, Infallible>(reply)
             }
@@ -143,7 +139,7 @@ struct Activity {
 struct Busy(Rc<Activity>);
 
 impl Activity {
-    /// The first request must come within `first`; hyper's own limit, where it has one, is first.
+    /// The first request must come within `first`; hyper's own limit, where it is as long, is first.
     fn new(first: Duration) -> Self {
         let grace = Duration::from_millis(250);
         Self {

@@ -20,7 +20,7 @@ fn bodies_are_drafts_or_problems() {
         let body = right[usize::from(*of) % right.len()].as_bytes().to_vec();
         let body = changes.apply(body);
         let now = Timestamp::from_millis(1_800_000_000_000);
-        if let Ok(draft) = publish::parse(&body, now, Uuid::nil) {
+        if let Ok(draft) = publish::parse(&body, 2_000, now, Uuid::nil) {
             // What is accepted can be written, and read by everyone who reads the stream.
             let payload = crate::message::payload::decode(&draft.encode());
             assert!(payload.is_ok(), "{payload:?}");

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use metrics::{Gauge, gauge};
 
+use super::limits::Seat;
 use crate::telemetry::names;
 
 /// The places for connections; shared by all listeners that count together.
@@ -49,18 +50,35 @@ impl Places {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .ok()?;
         shared.gauge.increment(1.0);
-        Some(Permit(self.0.clone()))
+        Some(Permit {
+            places: self.0.clone(),
+            seat: None,
+        })
     }
 }
 
 /// A connection's place; free again when dropped.
 #[derive(Debug)]
-pub struct Permit(Arc<Shared>);
+pub struct Permit {
+    places: Arc<Shared>,
+    /// Where it is counted for its client too.
+    seat: Option<Box<Seat>>,
+}
+
+impl Permit {
+    /// Counts it for its client as well, for as long.
+    pub(super) fn seated(mut self, seat: Option<Seat>) -> Self {
+        if let Some(seat) = seat {
+            self.seat = Some(Box::new(seat));
+        }
+        self
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.gauge.decrement(1.0);
+        self.places.open.fetch_sub(1, Ordering::Relaxed);
+        self.places.gauge.decrement(1.0);
     }
 }
 

@@ -37,10 +37,20 @@ pub(super) enum Kind {
     BodyTimeout,
     /// The body, or the message, is too large.
     TooLarge,
+    /// The head has too many fields.
+    HeadTooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
     /// This is for WebSockets only.
     UpgradeRequired,
+    /// More messages than may be published to one room.
+    RoomBusy,
+    /// More messages than one client may publish.
+    TooManyMessages,
+    /// More messages at a time than one connection may publish.
+    TooManyUnderWay,
+    /// More connections than one client may have.
+    TooManyConnections,
     /// Too many messages are waiting for the stream.
     QueueFull,
     /// The stream takes nothing.
@@ -54,91 +64,84 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Its status, its name in `type` and in the metrics, and its title.
-    fn describe(self) -> (StatusCode, &'static str, &'static str) {
+    /// Its status.
+    fn status(self) -> StatusCode {
         match self {
-            Self::Malformed => (
-                StatusCode::BAD_REQUEST,
-                "malformed-body",
-                "The body is not a JSON object",
-            ),
-            Self::InvalidMessage => (
-                StatusCode::BAD_REQUEST,
-                "invalid-message",
-                "The message is not valid",
-            ),
-            Self::InvalidQuery => (
-                StatusCode::BAD_REQUEST,
-                "invalid-query",
-                "A parameter in the URL is not valid",
-            ),
-            Self::InvalidHandshake => (
-                StatusCode::BAD_REQUEST,
-                "invalid-handshake",
-                "The WebSocket handshake is not valid",
-            ),
+            Self::Malformed
+            | Self::InvalidMessage
+            | Self::InvalidQuery
+            | Self::InvalidHandshake => StatusCode::BAD_REQUEST,
+            Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::RoomBusy
+            | Self::TooManyMessages
+            | Self::TooManyUnderWay
+            | Self::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
+            Self::QueueFull
+            | Self::StreamUnavailable
+            | Self::NotConfirmed
+            | Self::TooManyRooms
+            | Self::Closing => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Its name in `type` and in the metrics, and its title.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Malformed => ("malformed-body", "The body is not a JSON object"),
+            Self::InvalidMessage => ("invalid-message", "The message is not valid"),
+            Self::InvalidQuery => ("invalid-query", "A parameter in the URL is not valid"),
+            Self::InvalidHandshake => ("invalid-handshake", "The WebSocket handshake is not valid"),
             Self::ForeignOrigin => (
-                StatusCode::FORBIDDEN,
                 "foreign-origin",
                 "Pages of this origin may not use this server",
             ),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
-            Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "The method is not allowed here",
-            ),
-            Self::BodyTimeout => (
-                StatusCode::REQUEST_TIMEOUT,
-                "body-timeout",
-                "The body did not arrive in time",
-            ),
-            Self::TooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
-                "The message is too large",
-            ),
+            Self::NotFound => ("not-found", "There is nothing here"),
+            Self::MethodNotAllowed => ("method-not-allowed", "The method is not allowed here"),
+            Self::BodyTimeout => ("body-timeout", "The body did not arrive in time"),
+            Self::TooLarge => ("too-large", "The message is too large"),
+            Self::HeadTooLarge => ("head-too-large", "The request has too many header fields"),
             Self::UnsupportedMediaType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
                 "The body must be application/json",
             ),
-            Self::UpgradeRequired => (
-                StatusCode::UPGRADE_REQUIRED,
-                "upgrade-required",
-                "A WebSocket handshake is needed here",
+            Self::UpgradeRequired => ("upgrade-required", "A WebSocket handshake is needed here"),
+            Self::RoomBusy => (
+                "room-busy",
+                "Too much is written in this room at the moment",
             ),
-            Self::QueueFull => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "queue-full",
-                "Too many messages are waiting",
+            Self::TooManyMessages => (
+                "too-many-messages",
+                "Too much is written from this address at the moment",
             ),
+            Self::TooManyUnderWay => (
+                "too-many-under-way",
+                "Too many messages of this connection are under way",
+            ),
+            Self::TooManyConnections => (
+                "too-many-connections",
+                "Too many connections from this address",
+            ),
+            Self::QueueFull => ("queue-full", "Too many messages are waiting"),
             Self::StreamUnavailable => (
-                StatusCode::SERVICE_UNAVAILABLE,
                 "stream-unavailable",
                 "Messages cannot be stored at the moment",
             ),
-            Self::NotConfirmed => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not-confirmed",
-                "The message was not confirmed in time",
-            ),
-            Self::TooManyRooms => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too-many-rooms",
-                "There is no place for a further room",
-            ),
-            Self::Closing => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "closing",
-                "The server is being stopped",
-            ),
+            Self::NotConfirmed => ("not-confirmed", "The message was not confirmed in time"),
+            Self::TooManyRooms => ("too-many-rooms", "There is no place for a further room"),
+            Self::Closing => ("closing", "The server is being stopped"),
         }
     }
 
     /// Its name in the metrics.
     pub(super) fn name(self) -> &'static str {
-        self.describe().1
+        self.words().0
     }
 }
 
@@ -241,7 +244,7 @@ impl Problem {
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             errors: &'a [FieldError],
         }
-        let (status, name, title) = self.kind.describe();
+        let (status, (name, title)) = (self.kind.status(), self.kind.words());
         counter!(names::HTTP_PROBLEMS, "problem" => name).increment(1);
         let body = Body {
             r#type: format!("urn:problem-type:chat-room:{name}"),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::limits::Busy;
 use super::problem::{FieldError, Kind, Problem};
 use super::reply::{self, Reply};
 use crate::message::payload::Draft;
@@ -153,9 +154,11 @@ struct Fields {
     text: Value,
 }
 
-/// Makes a message of a body; `now` is its time, `new_id` makes an id where the client gave none.
+/// Makes a message of a body with a text of at most `max_text` characters; `now` is its time,
+/// `new_id` makes an id where the client gave none.
 pub(super) fn parse(
     body: &[u8],
+    max_text: usize,
     now: Timestamp,
     new_id: impl FnOnce() -> Uuid,
 ) -> Result<Draft, Problem> {
@@ -191,7 +194,7 @@ pub(super) fn parse(
     let name = name.map_err(|error| note("name", error));
     let text = string(fields.text).and_then(|text| {
         let text = text.ok_or_else(|| "is missing".to_owned())?;
-        Text::new(text).map_err(|error| error.to_string())
+        Text::within(text, max_text).map_err(|error| error.to_string())
     });
     let text = text.map_err(|error| note("text", error));
 
@@ -244,6 +247,19 @@ pub(super) fn answer(id: Uuid, result: Result<Receipt, PublishError>) -> Result<
     }
 }
 
+/// The answer to a message that is over a limit.
+pub(super) fn busy(busy: Busy) -> Problem {
+    match busy {
+        Busy::Client(wait) => Problem::from(Kind::TooManyMessages).retry_after(wait),
+        Busy::Room(wait) => Problem::from(Kind::RoomBusy).retry_after(wait),
+    }
+}
+
+/// The answer to a message while as many as may be of its connection are under way.
+pub(super) fn too_many() -> Problem {
+    Problem::from(Kind::TooManyUnderWay).retry_after(Duration::from_secs(1))
+}
+
 fn refusal(error: PublishError) -> Problem {
     let soon = Duration::from_secs(1);
     match error {
@@ -290,7 +306,7 @@ mod tests {
     const MADE: Uuid = Uuid::from_u128(42);
 
     fn read(body: &str) -> Result<Draft, Problem> {
-        parse(body.as_bytes(), Timestamp::from_millis(7), || MADE)
+        parse(body.as_bytes(), 2_000, Timestamp::from_millis(7), || MADE)
     }
 
     async fn shown(problem: Problem) -> String {
@@ -375,7 +391,7 @@ mod tests {
         }
         let body = b"{\"text\":\"\xff\"}";
         assert_eq!(
-            parse(body, Timestamp::from_millis(0), || MADE)
+            parse(body, 2_000, Timestamp::from_millis(0), || MADE)
                 .unwrap_err()
                 .kind,
             Kind::Malformed
@@ -491,7 +507,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_panics(body: Vec<u8>, kind in "\\PC{0,30}") {
-            let _ = parse(&body, Timestamp::from_millis(0), || MADE);
+            let _ = parse(&body, 2_000, Timestamp::from_millis(0), || MADE);
             let _ = is_json(&kind);
         }
 

@@ -1,21 +1,21 @@
 //! From a request to its reply: what may be done with which resource, and what is counted.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use metrics::{Counter, Histogram, counter, histogram};
 use uuid::Uuid;
 
@@ -24,8 +24,8 @@ use super::origin;
 use super::problem::{Kind, Problem};
 use super::reply::{self, Reply};
 use super::router::{self, Resource};
-use super::{Config, ReadyState, Role, Viewer, ops, publish, upgrade};
-use crate::fanout::JoinRequest;
+use super::upgrade::Upgrading;
+use super::{Config, Limits, ReadyState, Role, Viewer, ops, publish, upgrade};
 use crate::message::{Room, Timestamp};
 use crate::producer::Publisher;
 use crate::telemetry::names;
@@ -58,45 +58,86 @@ impl fmt::Debug for Ports {
 #[derive(Debug)]
 pub struct Service {
     pub(super) config: Arc<Config>,
+    pub(super) limits: Arc<Limits>,
     pub(super) ports: Ports,
     role: Role,
     policy: Policy,
     counters: RefCell<Counters>,
 }
 
-/// A connection that is about to become a WebSocket.
-pub(super) type Upgrading = (OnUpgrade, JoinRequest);
+/// What the requests of one connection have in common.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Who is at the other end.
+    peer: IpAddr,
+    /// How many of them wait for the stream.
+    publishing: Cell<usize>,
+    /// What is to become of the connection when the answer is out.
+    upgrading: RefCell<Option<Upgrading>>,
+}
+
+impl Session {
+    pub(super) fn new(peer: IpAddr) -> Self {
+        Self {
+            peer,
+            publishing: Cell::new(0),
+            upgrading: RefCell::default(),
+        }
+    }
+
+    /// The WebSocket that the connection is to become, if it is.
+    pub(super) fn upgrading(&self) -> Option<Upgrading> {
+        self.upgrading.take()
+    }
+
+    /// Counts a publish for as long as it is under way, if there may be one more.
+    fn publish(&self, most: usize) -> Option<Publishing<'_>> {
+        let more = self.publishing.get() + 1;
+        (more <= most).then(|| {
+            self.publishing.set(more);
+            Publishing(&self.publishing)
+        })
+    }
+}
+
+struct Publishing<'a>(&'a Cell<usize>);
+
+impl Drop for Publishing<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
 
 impl Service {
     /// A service that plays `role`.
-    pub fn new(config: Arc<Config>, role: Role, ports: Ports) -> Rc<Self> {
+    pub fn new(config: Arc<Config>, limits: Arc<Limits>, role: Role, ports: Ports) -> Rc<Self> {
         Rc::new(Self {
             policy: Policy::new(&config.allowed_origins),
             config,
+            limits,
             ports,
             role,
             counters: RefCell::default(),
         })
     }
 
-    /// Answers one request. What is to become of the connection afterwards is left in `upgrading`.
-    pub(super) async fn answer(
-        &self,
-        request: Request<Incoming>,
-        upgrading: &RefCell<Option<Upgrading>>,
-    ) -> Reply {
+    /// Answers one request of a connection.
+    pub(super) async fn answer(&self, request: Request<Incoming>, session: &Session) -> Reply {
         let start = Instant::now();
         let (parts, body) = request.into_parts();
         let resource = router::resource(parts.uri.path(), self.role);
         let method = parts.method.clone();
         let shared = matches!(resource, Resource::Publish);
+        let chunked = parts.headers.contains_key(TRANSFER_ENCODING);
         let sender = origin::sender(&parts, &self.config.allowed_origins);
 
         let result = match (&method, resource) {
+            // HTTP/1 ends where it reads one too many; HTTP/2 counts their bytes only.
+            _ if parts.headers.len() > self.config.max_headers => Err(Kind::HeadTooLarge.into()),
             (_, Resource::Nothing) => Err(Kind::NotFound.into()),
             (&Method::POST, Resource::Publish) => {
                 let answer = match origin::check(&sender) {
-                    Ok(()) => self.publish(&parts, body).await,
+                    Ok(()) => self.publish(&parts, body, session).await,
                     Err(problem) => Err(problem),
                 };
                 counter!(names::HTTP_PUBLISHES, "outcome" => publish::outcome(&answer))
@@ -105,7 +146,7 @@ impl Service {
             }
             (&Method::OPTIONS, Resource::Publish) => origin::preflight(&sender, resource.methods()),
             (&Method::GET, Resource::View) => {
-                origin::check(&sender).and_then(|()| self.upgrade(parts, upgrading))
+                origin::check(&sender).and_then(|()| self.upgrade(parts, session))
             }
             (&Method::GET | &Method::HEAD, Resource::Asset(asset)) => {
                 Ok(asset.serve(&parts.headers, &self.policy))
@@ -125,6 +166,12 @@ impl Service {
         if shared {
             origin::share(&sender, reply.headers_mut());
         }
+        if chunked {
+            // There may have been a length too, by which somebody before us found another end (RFC
+            // 9112, 6.3); hyper does not tell.
+            let headers = reply.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if method == Method::HEAD {
             strip_body(&mut reply);
         }
@@ -133,33 +180,50 @@ impl Service {
         reply
     }
 
-    async fn publish(&self, parts: &Parts, body: Incoming) -> Result<Reply, Problem> {
+    async fn publish(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        session: &Session,
+    ) -> Result<Reply, Problem> {
         publish::check_head(&parts.headers)?;
         let Config {
             max_body,
             body_timeout,
+            max_text,
+            connection_publishes,
             ..
         } = *self.config;
         let body = publish::read_body(&parts.headers, body, max_body, body_timeout).await?;
-        let draft = publish::parse(&body, Timestamp::now(), Uuid::new_v4)?;
+        let draft = publish::parse(&body, max_text, Timestamp::now(), Uuid::new_v4)?;
         drop(body);
         let id = draft.id;
+        let under_way = session.publish(connection_publishes);
+        let _under_way = under_way.ok_or_else(|| publish::too_many().about(id))?;
+        let client = self.limits.client(session.peer, &parts.headers);
+        let allowed = self.limits.publish(client, &draft.room, Instant::now());
+        allowed.map_err(|busy| publish::busy(busy).about(id))?;
         publish::answer(id, self.ports.publisher.publish(draft).await)
     }
 
-    fn upgrade(
-        &self,
-        parts: Parts,
-        upgrading: &RefCell<Option<Upgrading>>,
-    ) -> Result<Reply, Problem> {
+    fn upgrade(&self, parts: Parts, session: &Session) -> Result<Reply, Problem> {
         let request = upgrade::check(&parts, self.config.compression)?;
+        let client = self.limits.client(session.peer, &parts.headers);
+        let seat = self.limits.view(session.peer, client).map_err(|_| {
+            let wait = std::time::Duration::from_secs(5);
+            Problem::from(Kind::TooManyConnections).retry_after(wait)
+        })?;
         if !(self.ports.admit)(&request.room) {
             let wait = std::time::Duration::from_secs(10);
             return Err(Problem::from(Kind::TooManyRooms).retry_after(wait));
         }
-        let (reply, on_upgrade) = upgrade::accept(parts, request.encoding)?;
+        let (reply, upgrade) = upgrade::accept(parts, request.encoding)?;
         counter!(names::HTTP_UPGRADES, "encoding" => request.encoding.as_str()).increment(1);
-        *upgrading.borrow_mut() = Some((on_upgrade, request));
+        session.upgrading.replace(Some(Upgrading {
+            upgrade,
+            request,
+            seat,
+        }));
         Ok(reply)
     }
 }

@@ -64,15 +64,18 @@ async fn server(role: Role, places: usize, header_timeout: Duration) -> Server {
         max_body: 1_024,
         header_timeout,
         body_timeout: Duration::from_millis(300),
+        first_request_timeout: header_timeout,
         allowed_origins: vec!["https://event.example".parse().unwrap()],
         compression: true,
+        ..Config::default()
     };
+    let limits = Arc::new(Limits::new(&config));
     let listener = bind("127.0.0.1:0".parse().unwrap(), 1, Duration::from_secs(30))
         .unwrap()
         .remove(0);
     let address = listener.address();
     let (phase, watching) = watch::channel(Phase::Serving);
-    let service = Service::new(Arc::new(config), role, ports);
+    let service = Service::new(Arc::new(config), limits, role, ports);
     let places = Places::new(places);
     let task = spawn_local(serve(listener, service, places.clone(), watching));
     Server {

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
 use tokio::net::TcpStream;
 
+use super::limits::Seat;
 use super::problem::{FieldError, Kind, Problem};
 use super::query;
 use super::reply::Reply;
@@ -152,19 +153,29 @@ pub(super) fn accept(parts: Parts, encoding: Encoding) -> Result<(Reply, OnUpgra
     Ok((reply, on_upgrade))
 }
 
+/// A connection that is about to become a WebSocket.
+#[derive(Debug)]
+pub(super) struct Upgrading {
+    pub(super) upgrade: OnUpgrade,
+    pub(super) request: JoinRequest,
+    /// Where it is counted for the client behind a proxy.
+    pub(super) seat: Option<Seat>,
+}
+
 /// Takes the connection out of hyper's hands.
-pub(super) async fn take(
-    upgrade: OnUpgrade,
-    request: JoinRequest,
-    permit: Permit,
-) -> Option<Viewer> {
+pub(super) async fn take(upgrading: Upgrading, permit: Permit) -> Option<Viewer> {
+    let Upgrading {
+        upgrade,
+        request,
+        seat,
+    } = upgrading;
     let upgraded = upgrade.await.ok()?;
     let parts = downcast::<TokioIo<TcpStream>>(upgraded).ok()?;
     Some(Viewer {
         tcp: parts.io.into_inner(),
         leftover: parts.read_buf,
         request,
-        permit,
+        permit: permit.seated(seat),
     })
 }
 

@@ -15,11 +15,20 @@ impl Text {
     /// # Errors
     /// [`InvalidText`] says which rule it breaks.
     pub fn new(text: impl Into<Box<str>>) -> Result<Self, InvalidText> {
+        Self::within(text, MAX_TEXT_CHARS)
+    }
+
+    /// Checks a text that may have at most `limit` characters, and never more than
+    /// [`MAX_TEXT_CHARS`].
+    ///
+    /// # Errors
+    /// [`InvalidText`] says which rule it breaks.
+    pub fn within(text: impl Into<Box<str>>, limit: usize) -> Result<Self, InvalidText> {
         let text = text.into();
         if text.is_empty() {
             return Err(InvalidText::Empty);
         }
-        check(&text, MAX_TEXT_CHARS, &['\n', '\t'])?;
+        check(&text, limit.min(MAX_TEXT_CHARS), &['\n', '\t'])?;
         Ok(Self(text))
     }
 
@@ -95,6 +104,8 @@ mod tests {
             Text::new("😀".repeat(MAX_TEXT_CHARS + 1)),
             Err(InvalidText::TooLong { limit: 2_000 })
         );
+        assert!(Text::within("😀😀", 2).is_ok() && Text::within("abc", 2).is_err());
+        assert!(Text::within("a".repeat(MAX_TEXT_CHARS + 1), usize::MAX).is_err());
         assert!(Name::new("ж".repeat(MAX_NAME_CHARS)).is_ok());
         assert!(Name::new("ж".repeat(MAX_NAME_CHARS + 1)).is_err());
     }

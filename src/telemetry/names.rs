@@ -82,8 +82,8 @@ metrics! {
         "Open connections, WebSockets included.";
     Counter => HTTP_CONNECTIONS_ACCEPTED "chat_room_http_connections_accepted_total" []
         "Connections accepted.";
-    Counter => HTTP_CONNECTIONS_REFUSED "chat_room_http_connections_refused_total" []
-        "Connections refused because as many as allowed were open.";
+    Counter => HTTP_CONNECTIONS_REFUSED "chat_room_http_connections_refused_total" ["reason"]
+        "Connections refused because as many as allowed were open: full (in all), address (of one client).";
     Counter => HTTP_ACCEPT_ERRORS "chat_room_http_accept_errors_total" []
         "Failed attempts to accept a connection, such as for want of file descriptors.";
 

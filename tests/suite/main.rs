@@ -24,6 +24,7 @@ mod durable;
 mod faults;
 mod frames;
 mod harness;
+mod hostile;
 mod http;
 mod liveness;
 mod original;

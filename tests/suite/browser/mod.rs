@@ -134,6 +134,58 @@ async fn text_is_shown_as_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn writing_that_turns_its_direction_turns_nothing_else() {
+    let server = Server::start(&[]).await;
+    let chromium = Chromium::launch().await;
+    // Overrides, embeddings and isolates that are never closed, and one too many that closes.
+    let tricks = [
+        "\u{202e}",
+        "\u{202b}",
+        "\u{2067}",
+        "\u{202e}\u{2067}\u{202e}",
+        "\u{2069}\u{202c}\u{2069}",
+        "\u{200f}",
+        "\u{061c}\u{202e}",
+    ];
+    let mut texts = Vec::new();
+    for trick in tricks {
+        for (name, text) in [
+            (format!("Ada{trick}nimda"), format!("before {trick}after")),
+            ("Bob".to_owned(), "plain text".to_owned()),
+        ] {
+            server
+                .publish(&json!({"text": text, "name": name, "room": "den"}))
+                .await;
+            texts.push(text);
+        }
+    }
+    let tab = chromium.open(&server.url("/?room=den")).await;
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    tab.shows(&texts).await;
+    // The time stands behind the name and not in it, and what follows begins where it would have.
+    let harmless = "(() => {
+        const box = (element) => element.getBoundingClientRect();
+        const all = [...document.querySelectorAll('#log [data-id]')];
+        const ltr = (element) => getComputedStyle(element).direction === 'ltr';
+        const plain = all.filter((_, index) => index % 2 === 1);
+        const left = (element) => {
+            const range = document.createRange();
+            range.selectNodeContents(element.querySelector('.text'));
+            return Math.round(range.getBoundingClientRect().left);
+        };
+        return [
+            all.every(ltr),
+            all.every((one) => box(one.querySelector('.time')).left >= box(one.querySelector('.name')).right - 1),
+            plain.every((one) => left(one) === left(plain[0])),
+            all.every((one) => box(one).left >= 0 && box(one).right <= innerWidth),
+        ];
+    })()";
+    assert_eq!(tab.eval::<Vec<bool>>(harmless).await, [true; 4]);
+    assert_no_complaints(&tab, false).await;
+    chromium.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn i2_a_page_comes_back_after_a_restart_and_shows_nothing_twice() {
     let stream = Server::start_sharing(&[]).await;
     let server = Server::start_beside(&stream, &[]).await;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -135,6 +136,44 @@ impl Raw {
 
     pub(crate) async fn send_frame(&mut self, frame: &Frame) {
         self.send(&frame.encode()).await;
+    }
+
+    /// Sends `piece` again and again until the server takes no more, or all of `most` bytes; how many it took.
+    pub(crate) async fn send_until_refused(&mut self, piece: &[u8], most: usize) -> usize {
+        let mut sent = 0;
+        while sent < most {
+            let write = tokio::time::timeout(Duration::from_secs(2), self.stream.write(piece));
+            match write.await {
+                Ok(Ok(written @ 1..)) => sent += written,
+                _ => break,
+            }
+        }
+        sent
+    }
+
+    /// Sends `byte` up to so many times, one every few milliseconds, until the server has answered or ended.
+    pub(crate) async fn send_slowly(&mut self, byte: u8, times: usize) {
+        for _ in 0..times {
+            let pause = tokio::time::sleep(Duration::from_millis(5));
+            tokio::select! {
+                _ = self.stream.readable() => return,
+                () = pause => {}
+            }
+            if self.stream.write_all(&[byte]).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// All answers until the server ends the connection, also abruptly.
+    pub(crate) async fn responses(&mut self) -> Vec<Response> {
+        let mut responses = Vec::new();
+        while self.buffer.windows(4).any(|window| window == b"\r\n\r\n") || self.more().await {
+            if self.buffer.windows(4).any(|window| window == b"\r\n\r\n") {
+                responses.push(self.response().await);
+            }
+        }
+        responses
     }
 
     /// Says that no more will be sent.

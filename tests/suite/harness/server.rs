@@ -197,8 +197,9 @@ impl Server {
     /// The value of a metric, with its labels as `/metrics` shows them.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = self.metrics().await;
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let value = line.and_then(|rest| rest.strip_prefix(' ')?.parse().ok());
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.and_then(|value| value.parse().ok());
         value.unwrap_or_else(|| panic!("{name} is not in:\n{text}"))
     }
 

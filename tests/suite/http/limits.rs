@@ -121,7 +121,7 @@ async fn i6_a_head_that_never_ends_is_not_waited_for() {
 
 #[tokio::test]
 async fn i6_a_body_that_never_ends_is_not_waited_for() {
-    let server = Server::start(&["--header-timeout", "500ms"]).await;
+    let server = Server::start(&["--body-timeout", "500ms"]).await;
     let mut raw = Raw::open(server.address()).await;
     let head = format!(
         "POST /chat-messages HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{\"text\":",
