@@ -1,7 +1,8 @@
 //! The program: stages made from settings, joined, served, drained.
 //!
 //! # What
-//! [`run`] is the program's life: bind, connect to the stream, serve, and on a signal drain.
+//! [`run`] is the program's life: bind, connect to the stream, serve, and on a signal [`drain`] or
+//! [`reload`]. [`examine`] and [`check`] look at what there is and end.
 //!
 //! # How
 //! A multi-threaded runtime carries what has to do with the stream ([`stream`]: embedded service,
@@ -16,34 +17,42 @@
 //! request is answered.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::Settings;
-use crate::http::{self, Behind, Phase, Readiness, ReadyState};
-use crate::telemetry::{self, Metrics};
+use crate::http::{self, Phase};
+use crate::telemetry::{self, Logs, Metrics};
 use crate::{consumer, fanout, kinesis};
 
 mod attend;
+mod check;
 mod descriptors;
 mod doctor;
+mod drain;
+mod health;
+mod reload;
 mod stream;
+mod supervision;
 mod workers;
 
+pub use check::{Question, check};
 pub use doctor::examine;
+pub use reload::Reread;
+
+use drain::Stop;
+use health::Health;
+use reload::Reload;
 use stream::Stream;
 pub use stream::consumer_config;
+use supervision::Supervision;
 use workers::{Shared, Workers};
 
-/// How much longer than a publisher waits for the stream a stop waits for requests under way.
-const FINISH_GRACE: Duration = Duration::from_secs(1);
 /// How long tasks that were told to end may take to do so.
 const RUNTIME_END: Duration = Duration::from_secs(1);
 
@@ -100,61 +109,24 @@ pub enum Error {
     Impatient,
 }
 
-/// Whether the program is ready, as `/readyz` tells it.
-#[derive(Debug, Default)]
-struct Health {
-    draining: AtomicBool,
-    consumer: OnceLock<watch::Receiver<consumer::Readiness>>,
-    producer: OnceLock<watch::Receiver<Option<String>>>,
-}
-
-impl Health {
-    fn state(&self) -> ReadyState {
-        let readiness = self.consumer.get().map(|readiness| readiness.borrow());
-        let ready = readiness.as_ref().is_some_and(|readiness| readiness.ready);
-        // Relaxed: nothing is published through it.
-        let status = match (self.draining.load(Ordering::Relaxed), ready) {
-            (true, _) => Readiness::Draining,
-            (false, true) => Readiness::Ready,
-            (false, false) => Readiness::Starting,
-        };
-        let behind = readiness.iter().flat_map(|readiness| readiness.behind());
-        let problems = readiness.iter().flat_map(|readiness| &readiness.problems);
-        let trouble = self
-            .producer
-            .get()
-            .and_then(|trouble| trouble.borrow().clone());
-        ReadyState {
-            status,
-            behind: behind.map(of_shard).collect(),
-            problems: problems.cloned().chain(trouble).collect(),
-        }
-    }
-}
-
-fn of_shard(shard: &consumer::ShardStatus) -> Behind {
-    Behind {
-        shard: shard.id.to_string(),
-        state: shard.state.as_str(),
-        millis_behind: shard.millis_behind,
-        trouble: shard.trouble.as_deref().map(str::to_owned),
-    }
-}
-
-/// Runs the program to its end.
+/// Runs the program to its end; `reread` reads the settings again, when it is asked to.
 ///
 /// # Errors
 /// [`Error`] says what kept it from starting, or made it end.
-pub fn run(settings: &Settings) -> Result<(), Error> {
-    run_with(settings, consumer_config(settings))
+pub fn run(settings: &Settings, reread: &Reread<'_>) -> Result<(), Error> {
+    run_with(settings, consumer_config(settings), reread)
 }
 
 /// Runs the program with a consumer that may be what no setting makes it.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_with(settings: &Settings, consumer: consumer::Config) -> Result<(), Error> {
-    telemetry::init_logs(settings.log_format, &settings.log_level)?;
+pub fn run_with(
+    settings: &Settings,
+    consumer: consumer::Config,
+    reread: &Reread<'_>,
+) -> Result<(), Error> {
+    let logs = Logs::start(settings.log_format, &settings.log_level);
     let metrics = Metrics::install()?;
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(settings.workers)
@@ -162,7 +134,8 @@ pub fn run_with(settings: &Settings, consumer: consumer::Config) -> Result<(), E
         .enable_all()
         .build()
         .map_err(system("a runtime"))?;
-    let ended = runtime.block_on(live(settings, consumer, metrics));
+    let reload = Reload::new(settings, reread, logs);
+    let ended = runtime.block_on(live(settings, consumer, metrics, reload));
     runtime.shutdown_timeout(RUNTIME_END);
     ended
 }
@@ -183,8 +156,11 @@ async fn live(
     settings: &Settings,
     consumer: consumer::Config,
     metrics: Metrics,
+    mut reload: Reload<'_>,
 ) -> Result<(), Error> {
-    let mut signals = Signals::new().map_err(system("to tell of signals"))?;
+    let started = Instant::now();
+    let (mut ends, hangup) = signals().map_err(system("to tell of signals"))?;
+    let supervision = Supervision::begin();
     let open_files = descriptors::raise();
     let places = descriptors::places(open_files, settings.workers, settings.max_connections);
     // Bound first: an address that is taken is the commonest thing to be wrong.
@@ -195,12 +171,16 @@ async fn live(
         .map(|address| http::bind(address, 1, patience));
     let operations = operations.transpose()?.and_then(|mut bound| bound.pop());
     let upkeep = tokio::spawn(metrics.clone().upkeep());
+    let watchdog = tokio::spawn(supervision.clone().live());
 
     let health = Arc::new(Health::default());
     let (phase, watching) = watch::channel(Phase::Serving);
     let (mut stream, news) = Box::pin(Stream::connect(settings)).await?;
     // Nobody else sets it.
     let _ = health.producer.set(stream.trouble());
+    if let Some(certificate) = stream.certificate() {
+        reload.certificate("embedded-tls-cert", move || certificate.renew());
+    }
     let addresses = Addresses {
         chat: listeners.first().map(http::Listener::address),
         metrics: operations.as_ref().map(http::Listener::address),
@@ -223,6 +203,7 @@ async fn live(
             sweep_interval: settings.sweep_interval,
             ping_interval: settings.ping_interval,
         },
+        viewers: Arc::default(),
         drain: settings.drain,
     };
     let mut workers =
@@ -231,52 +212,50 @@ async fn live(
 
     // Served already, with 503 at /readyz: registering a consumer can take a while.
     let lived = tokio::select! {
-        started = stream.consume(consumer) => match started {
-            Ok(readiness) => {
-                let _ = health.consumer.set(readiness);
-                tokio::select! {
-                    () = signals.next() => Ok(()),
-                    () = workers.failure() => Err(Error::Worker),
-                }
-            }
-            Err(error) => Err(error),
-        },
-        () = signals.next() => Ok(()),
+        error = catch_up(&mut stream, consumer, &health, &supervision, started) => Err(error),
+        () = ends.next() => Ok(()),
         () = workers.failure() => Err(Error::Worker),
+        never = reload.at_each(hangup, &health, &supervision) => match never {},
     };
     if lived.is_ok() {
-        info!("stopping");
+        let stop = Stop {
+            settings,
+            health: &health,
+            supervision: &supervision,
+            phase: &phase,
+        };
         tokio::select! {
-            () = drain(settings, &health, &phase, workers, stream) => {}
-            () = signals.next() => return Err(Error::Impatient),
+            () = stop.drain(workers, stream) => {}
+            () = ends.next() => return Err(Error::Impatient),
         }
-        info!("stopped");
     }
+    watchdog.abort();
     upkeep.abort();
     lived
 }
 
-/// Sends everybody away in good order.
-async fn drain(
-    settings: &Settings,
+/// Reads the stream, and says so when that has caught up. Comes back only if it cannot be read.
+async fn catch_up(
+    stream: &mut Stream,
+    consumer: consumer::Config,
     health: &Health,
-    phase: &watch::Sender<Phase>,
-    workers: Workers,
-    stream: Stream,
-) {
-    // Relaxed: nothing is published through it.
-    health.draining.store(true, Ordering::Relaxed);
-    sleep(settings.drain_delay).await;
-    let finish = settings.publish_timeout + FINISH_GRACE;
-    phase.send_replace(Phase::Finishing(Instant::now() + finish));
-    workers.ended().await;
-    let unsaved = stream.stop().await;
-    if unsaved > 0 {
-        warn!(
-            messages = unsaved,
-            "stopped with messages that were never acknowledged"
-        );
+    supervision: &Supervision,
+    started: Instant,
+) -> Error {
+    let mut readiness = match stream.consume(consumer).await {
+        Ok(readiness) => readiness,
+        Err(error) => return error,
+    };
+    let _ = health.consumer.set(readiness.clone());
+    if readiness
+        .wait_for(|readiness| readiness.ready)
+        .await
+        .is_ok()
+    {
+        info!(after = ?started.elapsed(), "ready");
+        supervision.ready();
     }
+    std::future::pending().await
 }
 
 /// Where something is served, for whoever started the program.
@@ -305,20 +284,22 @@ impl Addresses {
     }
 }
 
+/// Those that ask for an end, and the one that asks to reload.
+fn signals() -> io::Result<(Ends, Signal)> {
+    let ends = Ends {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
+    Ok((ends, signal(SignalKind::hangup())?))
+}
+
 /// The signals that ask for an end.
-struct Signals {
+struct Ends {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
+impl Ends {
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

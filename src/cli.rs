@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, Command, value_parser};
+use clap::{Arg, ArgAction, Command, value_parser};
 
+use crate::app::Question;
 use crate::config::{SETTINGS, Setting, env_name};
 
 /// What the program is asked to do.
@@ -15,6 +16,8 @@ pub enum Task {
     Serve,
     /// To check whether it could.
     Doctor,
+    /// To ask an instance that does.
+    Health(Question),
 }
 
 /// What the command line says.
@@ -29,6 +32,8 @@ pub struct Flags {
 }
 
 const DOCTOR: &str = "doctor";
+const HEALTH: &str = "health";
+const READY: &str = "ready";
 
 /// The command line's grammar.
 pub fn command() -> Command {
@@ -55,6 +60,16 @@ pub fn command() -> Command {
                 "Check the stream, the credentials and the permissions, and say what is to do",
             ),
         )
+        .subcommand(
+            Command::new(HEALTH)
+                .about("Ask the instance that runs with these settings on this machine whether it is alive")
+                .arg(
+                    Arg::new(READY)
+                        .long(READY)
+                        .action(ArgAction::SetTrue)
+                        .help("ask whether it is ready for clients instead: /readyz, not /livez"),
+                ),
+        )
         .disable_help_subcommand(true)
 }
 
@@ -79,8 +94,10 @@ fn flag(setting: &Setting) -> Arg {
 /// clap's, also for `--help` and `--version`: it knows what to print where, and the exit code.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Flags, clap::Error> {
     let mut matches = command().try_get_matches_from(args)?;
-    let task = match matches.subcommand_name() {
-        Some(DOCTOR) => Task::Doctor,
+    let task = match matches.subcommand() {
+        Some((DOCTOR, _)) => Task::Doctor,
+        Some((HEALTH, asked)) if asked.get_flag(READY) => Task::Health(Question::Ready),
+        Some((HEALTH, _)) => Task::Health(Question::Alive),
         _ => Task::Serve,
     };
     // A flag may stand on either side of the subcommand, which knows them all.
@@ -139,6 +156,17 @@ mod tests {
             );
         }
         assert_eq!(parse(&[]).unwrap().task, Task::Serve);
+    }
+
+    #[test]
+    fn health_asks_one_of_two_questions() {
+        let task = |args: &[&str]| parse(args).unwrap().task;
+        assert_eq!(task(&["health"]), Task::Health(Question::Alive));
+        assert_eq!(
+            task(&["health", "--ready", "--listen", "0.0.0.0:80"]),
+            Task::Health(Question::Ready)
+        );
+        assert!(parse(&["--ready"]).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The settings: what can be set, where it comes from, and what it means.
 //!
 //! # What
-//! [`Settings`], flat and typed, read once at the start.
+//! [`Settings`], flat and typed, read at the start and when the program is asked to reload.
 //!
 //! # How
 //! Four layers, the later over the earlier: defaults, a TOML file (`chat-room.toml`, or the one
@@ -15,6 +15,7 @@
 //! # Invariants
 //! An unknown key or a bad value never passes silently: it stops the start.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ use std::time::Duration;
 use crate::embedded;
 use crate::http;
 use crate::message::MAX_TEXT_CHARS;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFilter, LogFormat};
 
 mod layers;
 mod table;
@@ -129,7 +130,8 @@ pub struct Settings {
     pub embedded_tls_key: Option<PathBuf>,
     pub embedded_faults: Option<PathBuf>,
     pub log_format: LogFormat,
-    pub log_level: String,
+    pub log_level: LogFilter,
+    texts: BTreeMap<&'static str, String>,
 }
 
 impl Settings {
@@ -255,7 +257,15 @@ impl Settings {
                 .flatten(),
             log_format: layers.required("log-format", value::log_format)?,
             log_level: layers.required("log-level", value::log_filter)?,
+            texts: layers.texts(),
         })
+    }
+
+    /// The keys of the settings that `other` has otherwise.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let keys = SETTINGS.iter().map(|setting| setting.key);
+        keys.filter(|key| self.texts.get(key) != other.texts.get(key))
+            .collect()
     }
 
     /// Settings that make no sense together: better said than passed over.

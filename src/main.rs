@@ -1,4 +1,4 @@
-//! The `chat-room` program: settings, then [`app::run`] or [`app::examine`].
+//! The `chat-room` program: settings, then [`app::run`] or one of its smaller tasks.
 
 use std::env;
 use std::error::Error;
@@ -21,13 +21,18 @@ fn main() -> ExitCode {
             return u8::try_from(answer.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
-    let settings = match Settings::load(flags.settings, flags.config.as_deref(), env::vars_os()) {
+    let load = || {
+        let given = flags.settings.iter().cloned();
+        Settings::load(given, flags.config.as_deref(), env::vars_os())
+    };
+    let settings = match load() {
         Ok(settings) => settings,
         Err(error) => return complain(&error, ExitCode::from(USAGE)),
     };
     let done = match flags.task {
-        Task::Serve => app::run(&settings).map(|()| true),
+        Task::Serve => app::run(&settings, &load).map(|()| true),
         Task::Doctor => app::examine(&settings),
+        Task::Health(question) => Ok(app::check(&settings, question)),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
 use tracing::{info, warn};
 
 use super::{Error, attend};
@@ -21,12 +22,17 @@ use crate::{embedded, http, log};
 const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
 /// How long the consumer may take to take its registration back.
 const DEREGISTER_LIMIT: Duration = Duration::from_secs(5);
+/// How long everything may take that comes after the producer's end; the embedded service's
+/// clients have two seconds.
+pub(super) const END_WITHIN: Duration = Duration::from_secs(7);
 
 /// The stream and its two sides.
 pub(super) struct Stream {
     pub(super) log: Arc<Log>,
     pub(super) publisher: Publisher,
     producer: ProducerTask,
+    /// What becomes the consumer.
+    starting: Option<JoinHandle<Result<Consumer, consumer::Error>>>,
     consumer: Option<Consumer>,
     /// How long the producer may take to store what waits, after the last request was answered.
     flush: Duration,
@@ -58,6 +64,7 @@ impl Stream {
             log,
             publisher,
             producer,
+            starting: None,
             consumer: None,
             flush: settings.flush,
             kinesis,
@@ -72,18 +79,27 @@ impl Stream {
         self.listener.as_ref().map(embedded::Listener::local_addr)
     }
 
+    /// Who the embedded service says it is, if it speaks TLS.
+    pub(super) fn certificate(&self) -> Option<embedded::Certificate> {
+        self.listener.as_ref()?.certificate().cloned()
+    }
+
     /// What keeps messages from being stored.
     pub(super) fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.producer.trouble()
     }
 
     /// Starts what reads from it; returns when that is registered, and how it tells how it does.
+    ///
+    /// Dropped before, it goes on: what was registered meanwhile is known at the [`stop`](Self::stop).
     pub(super) async fn consume(
         &mut self,
         config: consumer::Config,
     ) -> Result<watch::Receiver<consumer::Readiness>, Error> {
         let started = consumer::start(self.kinesis.clone(), self.log.clone(), config);
-        let consumer = Box::pin(started).await?;
+        let starting = self.starting.insert(tokio::spawn(started));
+        let consumer = starting.await.map_err(|_| Error::Worker)??;
+        self.starting = None;
         let stream = self.kinesis.stream();
         info!(consumer = consumer.name(), %stream, "reading the stream");
         let readiness = consumer.readiness();
@@ -94,13 +110,21 @@ impl Stream {
     }
 
     /// Ends everything, the stream itself last; returns how many messages could not be stored.
-    pub(super) async fn stop(self) -> usize {
+    pub(super) async fn stop(mut self) -> usize {
         if let Some(attendance) = self.attendance {
             attendance.abort();
         }
         let unsaved = self.producer.stop(self.flush).await;
+        let deadline = Instant::now() + DEREGISTER_LIMIT;
+        if let Some(mut starting) = self.starting {
+            match timeout_at(deadline.into(), &mut starting).await {
+                Ok(started) => self.consumer = started.ok().and_then(Result::ok),
+                Err(_) => starting.abort(),
+            }
+        }
         if let Some(consumer) = self.consumer {
-            consumer.stop(DEREGISTER_LIMIT).await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            consumer.stop(left).await;
         }
         if let Some(listener) = self.listener {
             listener.stop().await;

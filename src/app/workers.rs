@@ -3,6 +3,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ const GOING_AWAY: u16 = 1001;
 /// Viewers that are sent away in a second, by all workers together: they all come back somewhere.
 const LEAVING_PER_SECOND: f64 = 500.0;
 /// How long viewers have to answer that they are sent away.
-const LEAVE_WITHIN: Duration = Duration::from_secs(6);
+pub(super) const LEAVE_WITHIN: Duration = Duration::from_secs(6);
 /// How often it is looked whether they are gone.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Connections that the operations' own listener takes.
@@ -44,6 +45,8 @@ pub(super) struct Shared {
     pub(super) places: Places,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) fanout: fanout::Config,
+    /// How many viewers all workers have.
+    pub(super) viewers: Arc<AtomicUsize>,
     pub(super) drain: Duration,
 }
 
@@ -65,7 +68,6 @@ impl Workers {
             threads: Vec::new(),
             ends: Vec::new(),
         };
-        let count = listeners.len();
         let role = match operations {
             Some(_) => Role::Chat,
             None => Role::All,
@@ -73,7 +75,6 @@ impl Workers {
         for (index, (listener, news)) in listeners.into_iter().zip(news).enumerate() {
             let seat = Seat {
                 index,
-                count,
                 listener,
                 role,
                 operations: operations.take(),
@@ -114,7 +115,6 @@ impl Workers {
 /// One worker, before it has begun.
 struct Seat {
     index: usize,
-    count: usize,
     listener: Listener,
     role: Role,
     operations: Option<Listener>,
@@ -131,6 +131,7 @@ impl Seat {
             places,
             phase,
             fanout,
+            viewers,
             drain,
             ..
         } = self.shared.clone();
@@ -150,7 +151,8 @@ impl Seat {
         let mut phase = phase;
         // An error means that nobody is left who could say so: the end as well.
         let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
-        let over = spread(worker.viewers(), self.count).min(drain);
+        // Relaxed: nothing is published through it.
+        let over = spread(viewers.load(Ordering::Relaxed)).min(drain);
         worker.close_all(GOING_AWAY, over).await;
         for task in [Some(chat), operations].into_iter().flatten() {
             if let Ok(Err(error)) = task.await {
@@ -171,6 +173,7 @@ impl Seat {
         let health = self.shared.health.clone();
         let metrics = self.shared.metrics.clone();
         let log = self.shared.log.clone();
+        let viewers = self.shared.viewers.clone();
         Ports {
             publisher: self.shared.publisher.clone(),
             ready: Arc::new(move || health.state()),
@@ -184,15 +187,34 @@ impl Seat {
                     permit,
                 } = viewer;
                 let connections = connections.clone();
-                Box::pin(connections.serve(tcp, leftover, request, permit))
+                // Dropped when the viewer is gone.
+                let held = (permit, Counted::new(&viewers));
+                Box::pin(connections.serve(tcp, leftover, request, held))
             }),
         }
     }
 }
 
-/// Over how long a worker's viewers are sent away.
-fn spread(viewers: usize, workers: usize) -> Duration {
-    let viewers = u32::try_from(viewers.saturating_mul(workers)).unwrap_or(u32::MAX);
+/// One of those that are counted, for as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        // Relaxed, as below: nothing is published through it.
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Over how long so many viewers, those of all workers, are sent away.
+fn spread(viewers: usize) -> Duration {
+    let viewers = u32::try_from(viewers).unwrap_or(u32::MAX);
     Duration::from_secs_f64(f64::from(viewers) / LEAVING_PER_SECOND)
 }
 
@@ -202,8 +224,8 @@ mod tests {
 
     #[test]
     fn few_viewers_are_sent_away_at_once_and_many_evenly() {
-        assert_eq!(spread(0, 4), Duration::ZERO);
-        assert_eq!(spread(1, 1), Duration::from_millis(2));
-        assert_eq!(spread(25_000, 2), Duration::from_secs(100));
+        assert_eq!(spread(0), Duration::ZERO);
+        assert_eq!(spread(1), Duration::from_millis(2));
+        assert_eq!(spread(50_000), Duration::from_secs(100));
     }
 }

@@ -1,5 +1,6 @@
 //! The layers that settings come from, and where each value came from.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
@@ -142,6 +143,19 @@ impl Layers {
             Some((_, Some(Source::File(path)))) => Origin::file(path),
             _ => Origin("default".into()),
         }
+    }
+
+    /// Every setting that has a value, as it is written: to tell what has changed.
+    pub(super) fn texts(&self) -> BTreeMap<&'static str, String> {
+        let written = |key| match self.0.find_value(key).ok()? {
+            Value::Array(_, values) => {
+                let values: Vec<_> = values.iter().map(shown).collect();
+                Some(values.join(","))
+            }
+            value => Some(shown(&value)),
+        };
+        let keys = SETTINGS.iter().map(|setting| setting.key);
+        keys.filter_map(|key| Some((key, written(key)?))).collect()
     }
 
     /// A setting's value as text, if it has one.

@@ -53,4 +53,4 @@ pub use error::{Error, ErrorKind};
 pub use faults::{Faults, RuleError};
 pub use operations::lists as operation_lists;
 pub use service::Service;
-pub use wire::Listener;
+pub use wire::{Certificate, Listener};

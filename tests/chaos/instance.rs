@@ -32,5 +32,9 @@ fn serve(flags: &[String]) -> Result<(), Box<dyn std::error::Error>> {
         repeats: Duration::ZERO,
         ..app::consumer_config(&settings)
     };
-    Ok(app::run_with(&settings, consumer)?)
+    Ok(app::run_with(
+        &settings,
+        consumer,
+        &|| Ok(settings.clone()),
+    )?)
 }

@@ -26,6 +26,7 @@ mod frames;
 mod harness;
 mod hostile;
 mod http;
+mod life;
 mod liveness;
 mod original;
 mod other_kinesis;

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Shared, serve};
-use super::tls;
+use super::tls::Certificate;
 use crate::embedded::Service;
 
 /// How long a stop waits for answers under way. Subscriptions are ended at once.
@@ -28,6 +28,7 @@ const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::
 #[derive(Debug)]
 pub struct Listener {
     addr: SocketAddr,
+    certificate: Option<Certificate>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -36,7 +37,11 @@ impl Listener {
     /// Binds `addr` (port 0 picks a free one) and starts to serve. Needs a tokio runtime.
     pub(in crate::embedded) fn bind(service: Service, addr: SocketAddr) -> io::Result<Self> {
         let tls = &service.config().listener.tls;
-        let tls = tls.as_ref().map(tls::acceptor).transpose()?;
+        let certificate = tls.as_ref().map(Certificate::read).transpose()?;
+        let tls = certificate
+            .as_ref()
+            .map(Certificate::acceptor)
+            .transpose()?;
         let std_listener = std::net::TcpListener::bind(addr)?;
         std_listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(std_listener)?;
@@ -45,6 +50,7 @@ impl Listener {
         let task = tokio::spawn(accept(service, tls, listener, stopped));
         Ok(Self {
             addr,
+            certificate,
             stop: Some(stop),
             task,
         })
@@ -53,6 +59,11 @@ impl Listener {
     /// The address that was bound.
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Its certificate, if it speaks TLS: to renew it.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
     }
 
     /// Stops: no new connections, subscriptions end, answers under way get two seconds, then whatever is left is cut.

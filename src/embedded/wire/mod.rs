@@ -26,6 +26,7 @@ use self::faulty::Broken;
 use self::format::Format;
 use self::line::Line;
 pub use self::listener::Listener;
+pub use self::tls::Certificate;
 use super::{Error, Service};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;

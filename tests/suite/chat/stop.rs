@@ -1,10 +1,9 @@
 //! The end: a clean stop says so to everybody.
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
 
 use super::{texts, two_instances};
-use crate::harness::{Launch, PlainViewer, Server, Viewer, call_kinesis, eventually};
+use crate::harness::{Launch, PlainViewer, Server, Viewer, consumers, eventually};
 
 #[tokio::test]
 async fn a_clean_stop_closes_viewers_with_1001_and_ends_with_0() {
@@ -71,24 +70,4 @@ async fn i1_what_was_accepted_before_a_stop_is_there_afterwards() {
         .map(|message| message.text)
         .collect();
     assert_eq!(shown, sent);
-}
-
-/// What `ListStreamConsumers` of the embedded service answers, as text.
-async fn consumers(server: &Server) -> String {
-    let summary = call_kinesis(
-        server.kinesis(),
-        "DescribeStreamSummary",
-        &json!({"StreamName": "messages"}),
-    )
-    .await;
-    let summary: Value = serde_json::from_str(&summary).unwrap_or_else(|_| panic!("{summary}"));
-    let arn = summary["StreamDescriptionSummary"]["StreamARN"]
-        .as_str()
-        .unwrap_or_else(|| panic!("{summary}"));
-    call_kinesis(
-        server.kinesis(),
-        "ListStreamConsumers",
-        &json!({"StreamARN": arn}),
-    )
-    .await
 }

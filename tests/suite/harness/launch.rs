@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -84,6 +85,11 @@ impl Launch {
         std::fs::write(self.folder.path().join(name), content)
             .expect("a file in the temporary folder");
         self
+    }
+
+    /// The folder the program starts in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Listens there and not on a port that the system chooses.

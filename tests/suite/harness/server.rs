@@ -1,6 +1,7 @@
 //! A running program.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ pub(crate) struct Server {
     metrics: SocketAddr,
     kinesis: Option<SocketAddr>,
     client: reqwest::Client,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What a 202 says.
@@ -125,8 +126,15 @@ impl Server {
             metrics,
             kinesis,
             client,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// What `/readyz` says, and with which status.
+    pub(crate) async fn readiness(&self) -> (StatusCode, String) {
+        let answer = self.client.get(self.metrics_url("/readyz")).send().await;
+        let answer = answer.expect("an answer from /readyz");
+        (answer.status(), answer.text().await.expect("a body"))
     }
 
     /// Waits for 200 from `/readyz`.
@@ -155,6 +163,11 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The folder it was started in, which goes with it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where the embedded Kinesis is served.

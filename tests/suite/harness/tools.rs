@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{DEADLINE, eventually};
+use super::{DEADLINE, Server, eventually};
 
 /// A child process that is killed when its owner goes.
 pub(crate) struct Reaped(Child);
@@ -135,4 +135,24 @@ fn installed(path: PathBuf) -> PathBuf {
 fn free_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a bound socket")
+}
+
+/// What `ListStreamConsumers` of the embedded service answers, as text.
+pub(crate) async fn consumers(server: &Server) -> String {
+    let summary = call_kinesis(
+        server.kinesis(),
+        "DescribeStreamSummary",
+        &json!({"StreamName": "messages"}),
+    )
+    .await;
+    let summary: Value = serde_json::from_str(&summary).unwrap_or_else(|_| panic!("{summary}"));
+    let arn = summary["StreamDescriptionSummary"]["StreamARN"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{summary}"));
+    call_kinesis(
+        server.kinesis(),
+        "ListStreamConsumers",
+        &json!({"StreamARN": arn}),
+    )
+    .await
 }

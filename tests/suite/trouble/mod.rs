@@ -13,12 +13,12 @@ use serde_json::Value;
 use super::harness::{Launch, Server};
 
 /// An instance that holds the stream and serves it to others, with `/faults` beside it.
-struct Holder {
-    server: Server,
+pub(super) struct Holder {
+    pub(super) server: Server,
 }
 
 impl Holder {
-    async fn start(args: &[&str]) -> Self {
+    pub(super) async fn start(args: &[&str]) -> Self {
         let launch = Launch::new()
             .file("faults.toml", "")
             .args(&["--embedded-listen", "127.0.0.1:0"])
@@ -29,12 +29,12 @@ impl Holder {
     }
 
     /// A further instance on its stream.
-    fn beside(&self, args: &[&str]) -> Launch {
+    pub(super) fn beside(&self, args: &[&str]) -> Launch {
         Launch::on_kinesis_at(self.server.kinesis()).args(args)
     }
 
     /// From now on the stream goes wrong by these rules, too.
-    async fn add(&self, rules: &Value) {
+    pub(super) async fn add(&self, rules: &Value) {
         let answer = self.server.client().post(self.url()).json(rules);
         let answer = answer.send().await.expect("an answer from /faults");
         let status = answer.status();
@@ -50,7 +50,7 @@ impl Holder {
     }
 
     /// How often a fault did occur.
-    async fn count(&self, fault: &str) -> u64 {
+    pub(super) async fn count(&self, fault: &str) -> u64 {
         let answer = self.server.client().get(self.url()).send().await;
         let standing: Value = answer
             .expect("an answer from /faults")

@@ -1,0 +1,88 @@
+//! `chat-room health`, and what there is to ask before an instance is ready.
+
+use reqwest::StatusCode;
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::draining;
+use crate::harness::{Ended, Launch, Server};
+use crate::trouble::Holder;
+
+async fn ask(server: &Server, args: &[&str]) -> Ended {
+    let listen = Launch::new().listen(server.address());
+    listen.args(&["health"]).args(args).run().await
+}
+
+#[tokio::test]
+async fn before_it_is_ready_an_instance_listens_and_says_so() {
+    let holder = Holder::start(&[]).await;
+    let late = json!({"fault": "delay", "operation": "SubscribeToShard", "consumer": "late", "delay": "2s"});
+    holder.add(&late).await;
+    let name = ["--consumer-name", "late", "--consumer", "enhanced"];
+    let mut server = holder.beside(&name).start_unready().await;
+    let (status, body) = server.readiness().await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    assert!(body.contains(r#""status":"starting""#), "{body}");
+    assert_eq!(server.get("/").await.status(), StatusCode::OK);
+    assert_eq!(ask(&server, &[]).await.code, Some(0));
+    server.once_it_is_ready().await;
+    let ready = ask(&server, &["--ready"]).await;
+    assert_eq!(ready.code, Some(0), "{ready:?}");
+}
+
+#[tokio::test]
+async fn health_is_a_line_and_an_exit_code() {
+    let server = Server::start(&["--drain-delay", "10m"]).await;
+    let alive = ask(&server, &[]).await;
+    assert_eq!(alive.code, Some(0), "{alive:?}");
+    let said = format!(
+        "ok   http://{}/livez: 200 {{\"status\":\"live\"}}",
+        server.address()
+    );
+    assert_eq!(alive.stdout, said);
+
+    server.signal(Signal::TERM);
+    draining(&server).await;
+    assert_eq!(ask(&server, &[]).await.code, Some(0), "it is alive still");
+    let leaving = ask(&server, &["--ready"]).await;
+    assert_eq!(leaving.code, Some(1), "{leaving:?}");
+    assert!(leaving.stdout.starts_with("fail "), "{leaving:?}");
+    assert!(leaving.stdout.contains("503"), "{leaving:?}");
+
+    let address = server.address();
+    drop(server);
+    let gone = Launch::new().listen(address).args(&["health"]).run().await;
+    assert_eq!(gone.code, Some(1));
+    assert!(gone.stdout.contains("refused"), "{gone:?}");
+}
+
+#[tokio::test]
+async fn health_asks_the_address_of_the_operations_where_they_have_one() {
+    let server = Server::start(&["--metrics-listen", "127.0.0.1:0"]).await;
+    let url = server.metrics_url("");
+    let address = url.strip_prefix("http://").unwrap();
+    let alive = ask(&server, &["--metrics-listen", address]).await;
+    assert_eq!(alive.code, Some(0), "{alive:?}");
+    // On the public one there is no such page.
+    let elsewhere = ask(&server, &[]).await;
+    assert_eq!(elsewhere.code, Some(1), "{elsewhere:?}");
+    assert!(elsewhere.stdout.contains("404"), "{elsewhere:?}");
+}
+
+#[tokio::test]
+async fn i6_health_does_not_wait_for_an_answer_that_never_comes() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mute = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1_024];
+        let asked = tcp.read(&mut request).await.unwrap();
+        tcp.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        (tcp, asked)
+    });
+    let ended = Launch::new().listen(address).args(&["health"]).run().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(mute.await.unwrap().1 > 0);
+}
