@@ -441,8 +441,16 @@ async fn i4_a_viewer_that_never_reads_is_let_go_while_the_others_get_everything(
 async fn i4_viewers_that_stall_delay_nobody_however_many_they_are() {
     const STALLED: u32 = 20;
     const HEALTHY: usize = 5;
-    // They are to stay.
-    let server = Server::start(&["--lag-limit", "200MiB", "--lag-time", "1h"]).await;
+    // They are to stay, however long it takes until they stall.
+    let limits = [
+        "--lag-limit",
+        "200MiB",
+        "--lag-time",
+        "1h",
+        "--ping-interval",
+        "off",
+    ];
+    let server = Server::start(&limits).await;
     let mut stalled = Vec::new();
     for _ in 0..STALLED {
         let mut raw = Raw::open_with_little_room(server.address()).await;
