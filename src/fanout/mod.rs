@@ -23,6 +23,7 @@ mod outbox;
 mod pings;
 mod room;
 mod sweep;
+mod turns;
 mod viewer;
 mod waiting;
 
@@ -44,6 +45,7 @@ use crate::telemetry::names;
 use outbox::Outbox;
 use pings::Wheel;
 use room::LocalRoom;
+use turns::Turns;
 use viewer::State;
 use waiting::Waiting;
 
@@ -92,9 +94,6 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often lag is looked at where nothing is appended.
 const TICK: Duration = Duration::from_millis(500);
-
-/// After so many writes publishers, joins and reads have their turn.
-const WRITES_BETWEEN_TURNS: usize = 256;
 
 /// What is counted for each encoding.
 struct Delivered {
@@ -145,8 +144,7 @@ pub struct Worker {
     rooms: RefCell<HashMap<Room, Rc<LocalRoom>>>,
     viewers: Cell<usize>,
     wheel: RefCell<Wheel<Rc<Viewer>>>,
-    /// Writes since others had their turn.
-    writes: Cell<usize>,
+    turns: Turns,
     scratch: RefCell<Vec<u8>>,
     metrics: Metrics,
 }
@@ -162,7 +160,7 @@ impl Worker {
             rooms: RefCell::default(),
             viewers: Cell::new(0),
             wheel: RefCell::new(wheel),
-            writes: Cell::new(0),
+            turns: Turns::new(Instant::now()),
             scratch: RefCell::default(),
             metrics: Metrics::new(),
         })
@@ -213,11 +211,15 @@ impl Worker {
         }
     }
 
-    /// Lets others have their turn after every few hundred writes.
+    /// Lets others have their turn, if it is theirs.
     async fn give_way(&self) {
-        if self.writes.get() >= WRITES_BETWEEN_TURNS {
-            self.writes.set(0);
+        if !self.turns.are_counted() {
+            return;
+        }
+        let began = Instant::now();
+        if self.turns.are_others_next(began) {
             tokio::task::yield_now().await;
+            self.turns.others_had(began, Instant::now());
         }
     }
 
@@ -356,7 +358,7 @@ impl Worker {
             State::Closed | State::Gone => return,
             State::Live => {}
         }
-        self.writes.set(self.writes.get() + 1);
+        self.turns.wrote();
         match viewer.try_write(&frame) {
             Ok(written) if written == frame.len() => {
                 let metrics = self.metrics.of(viewer.encoding);

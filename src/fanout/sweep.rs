@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Worker;
 use super::outbox::Outbox;
 use super::room::LocalRoom;
 use super::viewer::{State, Viewer};
-use super::{WRITES_BETWEEN_TURNS, Worker};
 use crate::log::{Encoding, Node, RoomLog, frames};
 use crate::message::Timestamp;
 
@@ -105,14 +105,14 @@ impl Worker {
             let mut fell_behind: Vec<(Rc<Viewer>, io::Result<usize>)> = Vec::new();
             {
                 let live = local.live(encoding).borrow();
-                while key < end && self.writes.get() < WRITES_BETWEEN_TURNS {
+                while key < end && !self.turns.are_counted() {
                     let viewer = live.get(key);
                     key += 1;
                     // Who joined during this sweep has begun behind what it sends.
                     let Some(viewer) = viewer.filter(|v| v.since.get() != sweep) else {
                         continue;
                     };
-                    self.writes.set(self.writes.get() + 1);
+                    self.turns.wrote();
                     match viewer.try_write(&slice.bytes) {
                         Ok(n) if n == slice.bytes.len() => written += 1,
                         result => fell_behind.push((Rc::clone(viewer), result)),
