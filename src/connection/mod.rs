@@ -68,28 +68,40 @@ impl Connections {
     }
 
     /// Reads to the end of the connection. What lives here lives as long as each viewer does.
-    async fn listen<P>(self: Rc<Self>, viewer: Rc<Viewer>, mut inbound: Inbound, _permit: P) {
-        let mut open = true;
-        while open && viewer.readable().await.is_ok() {
-            let read = {
-                let mut buffer = self.buffer.borrow_mut();
-                let read = viewer.try_read(&mut buffer);
-                if let Ok(read @ 1..) = read {
-                    let bytes = buffer.get(..read).unwrap_or_default();
-                    open = self.hear(&viewer, &mut inbound, bytes);
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn has a second place for each of its arguments"
+    )]
+    fn listen<P>(
+        self: Rc<Self>,
+        viewer: Rc<Viewer>,
+        mut inbound: Inbound,
+        permit: P,
+    ) -> impl Future<Output = ()> {
+        async move {
+            let mut open = true;
+            while open && viewer.readable().await.is_ok() {
+                let read = {
+                    let mut buffer = self.buffer.borrow_mut();
+                    let read = viewer.try_read(&mut buffer);
+                    if let Ok(read @ 1..) = read {
+                        let bytes = buffer.get(..read).unwrap_or_default();
+                        open = self.hear(&viewer, &mut inbound, bytes);
+                    }
+                    read
+                };
+                match read {
+                    Ok(0) => break,
+                    // It sends as fast as it can: the others have their turn first.
+                    Ok(READ_BUFFER) => tokio::task::yield_now().await,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(_) => break,
                 }
-                read
-            };
-            match read {
-                Ok(0) => break,
-                // It sends as fast as it can: the others have their turn first.
-                Ok(READ_BUFFER) => tokio::task::yield_now().await,
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => break,
             }
+            self.worker.leave(&viewer);
+            drop(permit);
         }
-        self.worker.leave(&viewer);
     }
 
     /// Does what is to be done about what a client sent; false if the connection is done with.

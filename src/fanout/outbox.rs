@@ -103,10 +103,13 @@ impl Outbox {
         node: Arc<Node>,
         now: Instant,
     ) -> Self {
+        let mut queue: VecDeque<_> = queue.into();
+        // A history without messages is no reason for a write.
+        queue.retain(|chunk| !chunk.bytes(&room, encoding).is_empty());
         Self {
             room,
             encoding,
-            queue: queue.into(),
+            queue,
             offset: 0,
             node: Some(node),
             pong: false,
@@ -426,6 +429,21 @@ mod tests {
         assert_eq!(drain(&mut outbox, &nodes[0], &[7]), b"P\x81\x01x");
         outbox.pong(Bytes::from_static(b"P"));
         assert_eq!(drain(&mut outbox, &nodes[0], &[7]), b"P");
+    }
+
+    #[test]
+    fn who_has_nothing_to_get_is_sent_nothing() {
+        let (start, _) = batches(&[]);
+        let nothing = Chunk::Own(Bytes::new());
+        let node = Arc::clone(&start);
+        let mut outbox = Outbox::new(
+            Room::lobby(),
+            Encoding::Plain,
+            [nothing],
+            node,
+            Instant::now(),
+        );
+        assert_eq!(outbox.next(&start, &mut Vec::new()), None);
     }
 
     fn limits(bytes: u64) -> Limits {

@@ -73,8 +73,8 @@ impl Viewer {
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn readable(&self) -> io::Result<()> {
-        std::future::poll_fn(|context| self.stream.poll_read_ready(context)).await
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        std::future::poll_fn(|context| self.stream.poll_read_ready(context))
     }
 
     /// Reads what is there, without waiting; 0 is the end.
