@@ -50,6 +50,7 @@ fn message(room: &Room, sequence: u128, index: u32) -> Message {
         name: Some("Ada".into()),
         text: text(number).into(),
         time: Timestamp::now(),
+        arrival: Timestamp::now(),
         position: Position {
             sequence: sequence.into(),
             index,

@@ -75,6 +75,7 @@ impl Stage {
             name: None,
             text: (*text).into(),
             time: Timestamp::now(),
+            arrival: Timestamp::now(),
             position: at(index),
         });
         self.shard.append(messages.collect());

@@ -102,6 +102,7 @@ fn message(content: Content, record: &Record, index: u32) -> Message {
         sequence: record.sequence,
         index,
     };
+    let time = content.time.unwrap_or(record.arrival);
     Message {
         id: content
             .id
@@ -109,7 +110,8 @@ fn message(content: Content, record: &Record, index: u32) -> Message {
         room: content.room,
         name: content.name,
         text: content.text,
-        time: content.time.unwrap_or(record.arrival),
+        time,
+        arrival: arrival(record).unwrap_or(time),
         position,
     }
 }
@@ -188,6 +190,7 @@ mod tests {
                 name: None,
                 text: "hello".into(),
                 time: Timestamp::from_millis(5_000),
+                arrival: Timestamp::from_millis(5_000),
                 position,
             }]
         );

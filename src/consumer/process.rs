@@ -65,6 +65,7 @@ struct Meters {
     repeat: Counter,
     prefill: Counter,
     behind: Gauge,
+    last_delivery: Gauge,
     remembered: Gauge,
 }
 
@@ -73,7 +74,7 @@ impl Meters {
         let outcome =
             |outcome: &'static str| counter!(names::CONSUMER_MESSAGES, "outcome" => outcome);
         let shard = || shard.to_owned();
-        Self {
+        let meters = Self {
             records: counter!(names::CONSUMER_RECORDS),
             bytes: counter!(names::CONSUMER_BYTES),
             redelivered: counter!(names::CONSUMER_REDELIVERED),
@@ -81,7 +82,26 @@ impl Meters {
             repeat: outcome("repeat"),
             prefill: outcome("prefill"),
             behind: gauge!(names::CONSUMER_BEHIND, "shard" => shard()),
+            last_delivery: gauge!(names::CONSUMER_LAST_DELIVERY, "shard" => shard()),
             remembered: gauge!(names::CONSUMER_REMEMBERED, "shard" => shard()),
+        };
+        // A shard that never delivers is silent from the beginning.
+        meters.delivered();
+        meters
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+    fn delivered(&self) {
+        let now = Timestamp::now().as_millis();
+        self.last_delivery.set(now as f64 / 1e3);
+    }
+}
+
+/// Nobody is to be alarmed by a shard that is no longer read.
+impl Drop for Meters {
+    fn drop(&mut self) {
+        for gauge in [&self.behind, &self.last_delivery, &self.remembered] {
+            gauge.set(0.0);
         }
     }
 }
@@ -213,6 +233,7 @@ impl Processor {
             self.meters.behind.set(delivery.millis_behind as f64 / 1e3);
             self.meters.remembered.set(self.window.len() as f64);
         }
+        self.meters.delivered();
     }
 
     fn raise_floor(&mut self, floor: SequenceNumber) {
@@ -240,8 +261,6 @@ impl Processor {
 
     /// What the shard's children inherit.
     pub(super) fn into_window(mut self) -> Window {
-        self.meters.behind.set(0.0);
-        self.meters.remembered.set(0.0);
         self.window.seal();
         self.window
     }

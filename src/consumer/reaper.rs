@@ -96,8 +96,9 @@ impl Reaper {
             return Ok(None);
         }
         let summary = self.kinesis.describe_summary().await?;
-        if let Some(count) = summary.consumers {
-            gauge!(names::CONSUMER_REGISTERED).set(f64::from(count));
+        if let Some(room) = HeadRoom::of(&summary) {
+            gauge!(names::CONSUMER_REGISTERED).set(f64::from(room.registered));
+            gauge!(names::CONSUMER_REGISTERED_LIMIT).set(f64::from(room.limit));
         }
         let registered = self.kinesis.list_consumers(&summary.arn).await?;
         self.tags

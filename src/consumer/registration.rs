@@ -209,6 +209,7 @@ impl Registrar {
         };
         if let Some(room) = HeadRoom::of(&summary) {
             gauge!(names::CONSUMER_REGISTERED).set(f64::from(room.registered));
+            gauge!(names::CONSUMER_REGISTERED_LIMIT).set(f64::from(room.limit));
             let wants_one = self.consumer.is_none() && self.config.mode != Mode::Polling;
             if room.is_low() && wants_one && self.stream.is_none() {
                 tracing::warn!(

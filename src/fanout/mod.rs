@@ -109,6 +109,7 @@ struct Metrics {
     pings: Counter,
     dead: Counter,
     publish_to_write: Histogram,
+    arrival_to_write: Histogram,
 }
 
 impl Metrics {
@@ -128,6 +129,7 @@ impl Metrics {
             pings: counter!(names::FANOUT_PINGS),
             dead: counter!(names::FANOUT_DEAD_DISCONNECTS),
             publish_to_write: histogram!(names::FANOUT_PUBLISH_TO_WRITE),
+            arrival_to_write: histogram!(names::FANOUT_ARRIVAL_TO_WRITE),
         }
     }
 

@@ -337,6 +337,7 @@ mod tests {
                     name: None,
                     text: text.as_str().into(),
                     time: Timestamp::from_millis(0),
+                    arrival: Timestamp::from_millis(0),
                     position,
                 }
             });

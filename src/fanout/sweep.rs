@@ -81,11 +81,10 @@ impl Worker {
             local.end_sweep();
             if sent {
                 let now = Timestamp::now();
-                for time in nodes
-                    .iter()
-                    .filter_map(|n| n.entries.first().map(|e| e.time))
-                {
-                    self.metrics.publish_to_write.record(now.since(time));
+                for first in nodes.iter().filter_map(|node| node.entries.first()) {
+                    let metrics = &self.metrics;
+                    metrics.publish_to_write.record(now.since(first.time));
+                    metrics.arrival_to_write.record(now.since(first.arrival));
                 }
             }
             self.check_lag(&local, Instant::now());

@@ -1,9 +1,11 @@
 //! What operators and their tools ask: alive, ready, metrics.
 
 use http::StatusCode;
+use metrics::gauge;
 use serde::Serialize;
 
 use super::reply::{self, Reply};
+use crate::telemetry::names;
 
 /// Whether this instance should be sent clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -60,6 +62,14 @@ pub(super) fn ready(state: &ReadyState) -> Reply {
         Readiness::Starting | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,
     };
     reply::json(status, "application/json", state)
+}
+
+/// What `/readyz` would say, as metrics.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+pub(super) fn report(state: &ReadyState) {
+    let is_ready = state.status == Readiness::Ready;
+    gauge!(names::HTTP_READY).set(if is_ready { 1.0 } else { 0.0 });
+    gauge!(names::HTTP_READINESS_PROBLEMS).set(state.problems.len() as f64);
 }
 
 /// `/metrics`, in Prometheus' text format.

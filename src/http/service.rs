@@ -156,6 +156,7 @@ impl Service {
                 Ok(ops::ready(&(self.ports.ready)()))
             }
             (&Method::GET | &Method::HEAD, Resource::Metrics) => {
+                ops::report(&(self.ports.ready)());
                 Ok(ops::metrics((self.ports.metrics)()))
             }
             (&Method::OPTIONS, resource) => Ok(options(resource.methods())),

@@ -25,6 +25,8 @@ pub struct Entry {
     pub text: Box<str>,
     /// When it was taken.
     pub time: Timestamp,
+    /// When it arrived in the stream.
+    pub arrival: Timestamp,
     /// Where it stands in the stream.
     pub position: Position,
 }
@@ -43,6 +45,7 @@ impl From<Message> for Entry {
             name: message.name,
             text: message.text,
             time: message.time,
+            arrival: message.arrival,
             position: message.position,
         }
     }

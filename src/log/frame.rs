@@ -197,6 +197,7 @@ mod tests {
             name: Some("Zoë \"Z\"".into()),
             text: text.into(),
             time: Timestamp::from_millis(1_764_000_000_007),
+            arrival: Timestamp::from_millis(1_764_000_000_009),
             position,
         }
     }

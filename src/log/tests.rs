@@ -24,6 +24,7 @@ fn message(room: &Room, sequence: u128, index: u32, text: &str) -> Message {
         name: None,
         text: text.into(),
         time: Timestamp::from_millis(0),
+        arrival: Timestamp::from_millis(0),
         position,
     }
 }

@@ -38,6 +38,8 @@ pub struct Message {
     pub text: Box<str>,
     /// When the server that took it saw it, or when the stream did.
     pub time: Timestamp,
+    /// When it arrived in the stream; [`time`](Self::time), if the stream does not say.
+    pub arrival: Timestamp,
     /// Where it stands in the stream.
     pub position: Position,
 }

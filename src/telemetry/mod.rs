@@ -19,7 +19,7 @@ use std::io::{self, IsTerminal};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -141,7 +141,13 @@ impl Metrics {
 fn describe() {
     for metric in names::ALL {
         match metric.kind {
-            Kind::Counter => describe_counter!(metric.name, metric.help),
+            Kind::Counter => {
+                describe_counter!(metric.name, metric.help);
+                // There from the start: an increase from nothing cannot be seen by who scrapes.
+                if metric.labels.is_empty() {
+                    counter!(metric.name).increment(0);
+                }
+            }
             Kind::Gauge => describe_gauge!(metric.name, metric.help),
             Kind::Histogram(_) => describe_histogram!(metric.name, metric.help),
         }
@@ -159,7 +165,7 @@ pub enum Error {
 
 #[cfg(test)]
 mod tests {
-    use metrics::{counter, histogram};
+    use metrics::histogram;
 
     use super::*;
 

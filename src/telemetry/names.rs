@@ -80,6 +80,10 @@ metrics! {
         "Connections that became WebSockets.";
     Gauge => HTTP_CONNECTIONS "chat_room_http_connections" []
         "Open connections, WebSockets included.";
+    Gauge => HTTP_READY "chat_room_http_ready" []
+        "1 if /readyz answers 200, 0 while starting and draining.";
+    Gauge => HTTP_READINESS_PROBLEMS "chat_room_http_readiness_problems" []
+        "What is wrong with reading or writing as a whole: as many problems as /readyz names.";
     Counter => HTTP_CONNECTIONS_ACCEPTED "chat_room_http_connections_accepted_total" []
         "Connections accepted.";
     Counter => HTTP_CONNECTIONS_REFUSED "chat_room_http_connections_refused_total" ["reason"]
@@ -133,6 +137,8 @@ metrics! {
         "Records that a subscription delivered although they had been read before.";
     Gauge => CONSUMER_BEHIND "chat_room_consumer_behind_seconds" ["shard"]
         "How far behind its tip a shard is read, by MillisBehindLatest.";
+    Gauge => CONSUMER_LAST_DELIVERY "chat_room_consumer_last_delivery_timestamp_seconds" ["shard"]
+        "When a shard delivered last, if only that there is nothing new, in seconds since 1970; 0 once it is no longer read.";
     Counter => CONSUMER_RESUBSCRIPTIONS "chat_room_consumer_resubscriptions_total" ["reason"]
         "Subscriptions and iterators that had to be renewed.";
     Counter => CONSUMER_TAKEOVERS "chat_room_consumer_takeovers_total" []
@@ -143,6 +149,8 @@ metrics! {
         "How records are read: 1 for the mode in use, enhanced or polling.";
     Gauge => CONSUMER_REGISTERED "chat_room_consumer_registered_consumers" []
         "Consumers registered with the stream, everybody's.";
+    Gauge => CONSUMER_REGISTERED_LIMIT "chat_room_consumer_registered_consumers_limit" []
+        "Consumers that the stream may have, as far as it tells: 20, or 50 on demand.";
     Counter => CONSUMER_REGISTRATIONS "chat_room_consumer_registrations_total" []
         "Registrations of this instance's consumer.";
     Counter => CONSUMER_ERRORS "chat_room_consumer_errors_total" ["kind"]
@@ -197,6 +205,8 @@ metrics! {
         "Bytes written to viewers.";
     Histogram(SECONDS) => FANOUT_PUBLISH_TO_WRITE "chat_room_fanout_publish_to_write_seconds" []
         "From the time a message was taken to the end of the sweep that wrote it; once a batch.";
+    Histogram(SECONDS) => FANOUT_ARRIVAL_TO_WRITE "chat_room_fanout_arrival_to_write_seconds" []
+        "From a message's arrival in the stream, by the stream's clock, to the end of the sweep that wrote it; once a batch.";
 }
 
 /// The README's table of metrics, in Markdown; the process figures come last.

@@ -18,6 +18,7 @@ mod browser;
 mod chat;
 mod compression;
 mod crowd;
+mod deploy;
 mod docs;
 mod doctor;
 mod durable;

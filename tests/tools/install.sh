@@ -4,6 +4,7 @@
 #   Debian packages   chromium and fonts for the browser tests, node and npm, python3 with venv (apt, as root or with sudo); iproute2 for root
 #   .tools/venv       a Python environment with requirements.txt
 #   .tools/node       npm packages of package-lock.json
+#   .tools/prometheus Prometheus and promtool, out of Debian's package; no service is installed
 #
 # Quick when all is there: .tools/stamp holds the checksum of what was asked for.
 # CHROMIUM=/path/to/a/browser uses that one and installs none.
@@ -37,6 +38,17 @@ wanting() {
     python3 -c 'import venv, ensurepip' 2>/dev/null || printf '%s\n' python3 python3-venv
 }
 
+# Runs a command as root, if need be by sudo.
+as_root() {
+    if [[ $(id -u) -eq 0 ]]; then
+        "$@"
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        sudo -n "$@"
+    else
+        return 1
+    fi
+}
+
 install_debian_packages() {
     local packages
     packages=$(wanting)
@@ -46,18 +58,13 @@ install_debian_packages() {
     local remedy="Install it by hand: apt-get install ${packages[*]}  (or, for the browser, set CHROMIUM to one that is there)"
     command -v apt-get >/dev/null ||
         fail "missing on this machine: ${packages[*]}" "there is no apt-get here. $remedy"
-    local root=()
-    if [[ $(id -u) -ne 0 ]]; then
-        if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
-            fail "missing on this machine: ${packages[*]}" \
-                "installing it needs root, and neither are we root nor does sudo work without a password. $remedy"
-        fi
-        root=(sudo -n)
-    fi
+    as_root true ||
+        fail "missing on this machine: ${packages[*]}" \
+            "installing it needs root, and neither are we root nor does sudo work without a password. $remedy"
     say "apt-get install ${packages[*]}"
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq ||
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq ||
         say "apt-get update failed; trying with the lists that are there"
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
         fail "apt-get could not install: ${packages[*]}" "$remedy"
 }
 
@@ -84,9 +91,28 @@ install_node_packages() {
         fail "npm could not install $here/package-lock.json: is the npm registry reachable?"
 }
 
+# Out of the package, so that none of its services is set up or started.
+install_prometheus() {
+    say "Prometheus into $tools/prometheus"
+    rm -rf "$tools/prometheus"
+    mkdir -p "$tools/prometheus/package"
+    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+        ln -s "$(command -v prometheus)" "$(command -v promtool)" "$tools/prometheus/"
+    else
+        (
+            cd "$tools/prometheus/package" &&
+                { apt-get download -qq prometheus 2>/dev/null ||
+                    { as_root apt-get update -qq && apt-get download -qq prometheus; }; } &&
+                dpkg-deb -x prometheus_*.deb . &&
+                mv usr/bin/prometheus usr/bin/promtool ..
+        ) || fail "could not get Debian's package prometheus, nor are prometheus and promtool in the PATH"
+    fi
+    rm -rf "$tools/prometheus/package"
+}
+
 install_debian_packages
 readonly wanted=$(checksum)
-if [[ $(cat "$tools/stamp" 2>/dev/null) == "$wanted" && -x $tools/venv/bin/python && -d $tools/node/node_modules ]]; then
+if [[ $(cat "$tools/stamp" 2>/dev/null) == "$wanted" && -x $tools/venv/bin/python && -d $tools/node/node_modules && -x $tools/prometheus/promtool ]]; then
     say "everything is in place"
     exit 0
 fi
@@ -94,5 +120,6 @@ mkdir -p "$tools"
 rm -f "$tools/stamp"
 install_python_packages
 install_node_packages
+install_prometheus
 printf '%s\n' "$wanted" >"$tools/stamp"
 say "done"

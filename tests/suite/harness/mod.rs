@@ -13,8 +13,8 @@ pub(crate) use launch::{Ended, Launch};
 pub(crate) use raw::{Frame, Raw};
 pub(crate) use server::Server;
 pub(crate) use tools::{
-    call_kinesis, chromium, consumers, kinesis_local, node, packages, python, screenshots,
-    suite_file,
+    Reaped, call_kinesis, chromium, consumers, free_port, kinesis_local, node, packages,
+    prometheus, promtool, python, screenshots, suite_file,
 };
 pub(crate) use viewer::{PlainViewer, Shown, Viewer};
 

@@ -11,6 +11,12 @@ use super::{DEADLINE, Server, eventually};
 /// A child process that is killed when its owner goes.
 pub(crate) struct Reaped(Child);
 
+impl Reaped {
+    pub(crate) fn new(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Drop for Reaped {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -28,6 +34,16 @@ pub(crate) fn chromium() -> PathBuf {
 /// Python with what requirements.txt names.
 pub(crate) fn python() -> PathBuf {
     installed(root().join(".tools/venv/bin/python"))
+}
+
+/// Prometheus.
+pub(crate) fn prometheus() -> PathBuf {
+    installed(root().join(".tools/prometheus/prometheus"))
+}
+
+/// What Prometheus brings to check rules and metrics with.
+pub(crate) fn promtool() -> PathBuf {
+    installed(root().join(".tools/prometheus/promtool"))
 }
 
 /// node, with which the packages of npm are run.
@@ -132,7 +148,7 @@ fn installed(path: PathBuf) -> PathBuf {
 }
 
 /// A port that was free a moment ago, for programs that cannot be told to choose one.
-fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a bound socket")
 }
