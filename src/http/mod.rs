@@ -39,6 +39,7 @@ mod query;
 mod reply;
 mod router;
 mod service;
+mod trace;
 mod upgrade;
 
 pub use accept::{Phase, serve};

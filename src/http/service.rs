@@ -12,11 +12,12 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics::{Counter, Histogram, counter, histogram};
+use tracing::debug;
 use uuid::Uuid;
 
 use super::assets::Policy;
@@ -24,6 +25,7 @@ use super::origin;
 use super::problem::{Kind, Problem};
 use super::reply::{self, Reply};
 use super::router::{self, Resource};
+use super::trace::TraceParent;
 use super::upgrade::Upgrading;
 use super::{Config, Limits, ReadyState, Role, Viewer, ops, publish, upgrade};
 use crate::message::{Room, Timestamp};
@@ -204,7 +206,9 @@ impl Service {
         let client = self.limits.client(session.peer, &parts.headers);
         let allowed = self.limits.publish(client, &draft.room, Instant::now());
         allowed.map_err(|busy| publish::busy(busy).about(id))?;
-        publish::answer(id, self.ports.publisher.publish(draft).await)
+        let answer = publish::answer(id, self.ports.publisher.publish(draft).await);
+        log_publish(id, &answer, &parts.headers);
+        answer
     }
 
     fn upgrade(&self, parts: Parts, session: &Session) -> Result<Reply, Problem> {
@@ -227,6 +231,14 @@ impl Service {
         }));
         Ok(reply)
     }
+}
+
+/// Nothing of the message but its id; a line for each, so only where it is asked for.
+fn log_publish(id: Uuid, answer: &Result<Reply, Problem>, headers: &HeaderMap) {
+    let outcome = publish::outcome(answer);
+    let trace = TraceParent::of(headers);
+    let (trace_id, parent_id) = (trace.map(|t| t.trace), trace.map(|t| t.parent));
+    debug!(%id, outcome, trace_id, parent_id, "published");
 }
 
 fn options(methods: &'static str) -> Reply {

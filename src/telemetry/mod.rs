@@ -13,7 +13,7 @@
 //! Memory: one entry per name and set of labels, all of which are bounded.
 //!
 //! # Invariants
-//! No log line and no label holds a message's text or a person's name.
+//! No log line and no label holds a message's text, a person's name or a credential: [`discreet`].
 
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, OnceLock};
@@ -21,16 +21,19 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+mod discreet;
 mod filter;
 pub mod names;
 mod process;
 
 pub use filter::{InvalidFilter, LogFilter};
+
+use discreet::is_discreet;
 use names::Kind;
 
 /// How often gathered samples are sorted into their buckets.
@@ -61,6 +64,7 @@ impl Logs {
             LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).boxed(),
         };
+        let lines = lines.with_filter(filter_fn(is_discreet));
         let _ = Registry::default().with(level).with(lines).try_init();
         Self { filter: handle }
     }

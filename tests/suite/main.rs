@@ -29,6 +29,8 @@ mod hostile;
 mod http;
 mod life;
 mod liveness;
+mod logs;
+mod metrics;
 mod original;
 mod other_kinesis;
 mod settings;

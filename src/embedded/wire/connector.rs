@@ -1,5 +1,6 @@
 //! The in-process way in: an HTTP client for the SDK that calls the service function, with no port and no socket.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_smithy_runtime_api::client::http::{
@@ -22,11 +23,18 @@ use super::{AMZ_DATE, Head, TARGET, respond};
 use crate::embedded::Service;
 
 /// A connector, and the client that always hands out that one.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(in crate::embedded) struct Connector {
     service: Service,
     /// What stands for its connection; another one once a fault has struck it.
     line: Arc<Mutex<Arc<Line>>>,
+}
+
+/// The SDK logs its client whole at `trace`: nothing of what the service holds.
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
 }
 
 impl Connector {

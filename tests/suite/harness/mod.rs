@@ -14,7 +14,7 @@ pub(crate) use raw::{Frame, Raw};
 pub(crate) use server::Server;
 pub(crate) use tools::{
     Reaped, call_kinesis, chromium, consumers, free_port, kinesis_local, node, packages,
-    prometheus, promtool, python, screenshots, suite_file,
+    prometheus, promtool, python, screenshots, suite_file, venv,
 };
 pub(crate) use viewer::{PlainViewer, Shown, Viewer};
 

@@ -285,7 +285,12 @@ impl Server {
     }
 
     /// Asks for a clean stop, which must end with code 0.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
+        self.stop_and_log().await;
+    }
+
+    /// The same; all that it wrote to stderr.
+    pub(crate) async fn stop_and_log(mut self) -> String {
         self.signal(Signal::TERM);
         let status = self.ended().await;
         assert_eq!(
@@ -293,6 +298,11 @@ impl Server {
             Some(0),
             "a clean stop ends with 0, not with {status}"
         );
+        super::eventually("its stderr ends", || async {
+            Arc::strong_count(&self.stderr) == 1
+        })
+        .await;
+        self.log()
     }
 }
 

@@ -36,6 +36,11 @@ pub(crate) fn python() -> PathBuf {
     installed(root().join(".tools/venv/bin/python"))
 }
 
+/// A program that requirements.txt brings.
+pub(crate) fn venv(program: &str) -> PathBuf {
+    installed(root().join(".tools/venv/bin").join(program))
+}
+
 /// Prometheus.
 pub(crate) fn prometheus() -> PathBuf {
     installed(root().join(".tools/prometheus/prometheus"))
