@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks.
 #
-#   Debian packages   chromium and fonts for the browser tests, node and npm, python3 with venv (apt, as root or with sudo); iproute2 for root
+#   Debian packages   chromium and fonts for the browser tests, node and npm, python3 with venv, systemd for its
+#                     systemd-analyze (apt, as root or with sudo); iproute2 for root
 #   .tools/venv       a Python environment with requirements.txt
 #   .tools/node       npm packages of package-lock.json
 #   .tools/prometheus Prometheus and promtool, out of Debian's package; no service is installed
@@ -36,6 +37,7 @@ wanting() {
     [[ $(id -u) -ne 0 ]] || PATH=$PATH:/usr/sbin command -v ip >/dev/null || printf 'iproute2\n'
     # Debian ships the venv module without ensurepip unless python3-venv is there.
     python3 -c 'import venv, ensurepip' 2>/dev/null || printf '%s\n' python3 python3-venv
+    command -v systemd-analyze >/dev/null || printf 'systemd\n'
 }
 
 # Runs a command as root, if need be by sudo.

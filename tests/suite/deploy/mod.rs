@@ -2,6 +2,7 @@
 //! real Prometheus gets on with a real instance.
 
 mod names;
+mod platforms;
 mod prometheus;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,24 @@ fn path(file: &str) -> PathBuf {
 
 fn read(file: &str) -> String {
     std::fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// All Rust source in a folder, without the tests that have a file of their own.
+fn source(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let is_tests = path.file_stem().is_some_and(|stem| {
+            let stem = stem.to_string_lossy();
+            stem == "tests" || stem.ends_with("_tests")
+        });
+        if path.is_dir() {
+            text += &source(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_tests {
+            text += &std::fs::read_to_string(&path).expect("source text");
+        }
+    }
+    text
 }
 
 /// A tool's whole output; it must end well.

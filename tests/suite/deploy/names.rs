@@ -1,13 +1,11 @@
 //! Rules and panels name metrics, labels and values of labels that the program has.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::path::Path;
 
 use chat_room::telemetry::names::metrics_table;
 use regex_lite::Regex;
 
-use super::{ALERTS, DASHBOARD, dashboard_queries, path, read};
+use super::{ALERTS, DASHBOARD, dashboard_queries, path, read, source};
 
 /// Those that Prometheus itself adds.
 const ADDED: [&str; 2] = ["job", "instance"];
@@ -93,20 +91,6 @@ impl Shipped {
         }
         wrong
     }
-}
-
-/// All Rust source in a folder.
-fn source(folder: &Path) -> String {
-    let mut text = String::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            text += &source(&path);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text += &fs::read_to_string(&path).expect("source text");
-        }
-    }
-    text
 }
 
 /// The metrics in an expression without its groupings, each with what stands between its braces.

@@ -41,6 +41,30 @@ fn each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() {
     }
 }
 
+#[test]
+fn each_alert_links_to_the_heading_that_says_what_to_do() {
+    let rules = read(ALERTS);
+    let manual = read("docs/OPERATIONS.md");
+    for alert in alerts() {
+        let heading = format!("\n### {alert}\n");
+        assert!(manual.contains(&heading), "no heading for {alert}");
+        let (_, rule) = rules
+            .split_once(&format!("- alert: {alert}\n"))
+            .expect("the rule");
+        let rule = rule.split("- alert: ").next().expect("a rule");
+        let link = format!("runbook: docs/OPERATIONS.md#{}\n", alert.to_lowercase());
+        assert!(rule.contains(&link), "{alert} does not link to {link}");
+    }
+    let headings = manual
+        .lines()
+        .filter(|line| line.starts_with("### ChatRoom"));
+    assert_eq!(
+        headings.count(),
+        alerts().len(),
+        "a heading for what is no alert"
+    );
+}
+
 #[tokio::test]
 async fn promtool_finds_nothing_wrong_with_the_metrics() {
     let server = Server::start(&[]).await;
