@@ -158,9 +158,19 @@ impl Platform {
     }
 }
 
-/// Names and values; what is no string stands for something that is known only there.
-fn variables(list: &[Value], [name, value]: [&str; 2]) -> Vec<(String, String)> {
-    let text = |value: &Value| value.as_str().unwrap_or("some").to_owned();
+/// Names and values; what refers to a parameter has its default, and what to something else is known only there.
+fn variables(
+    list: &[Value],
+    [name, value]: [&str; 2],
+    parameters: &Value,
+) -> Vec<(String, String)> {
+    let text = |value: &Value| {
+        let parameter = value["Ref"]
+            .as_str()
+            .map(|name| &parameters[name]["Default"]);
+        let text = value.as_str().or(parameter.and_then(Value::as_str));
+        text.unwrap_or("some").to_owned()
+    };
     list.iter()
         .map(|entry| (text(&entry[name]), text(&entry[value])))
         .collect()
@@ -174,7 +184,11 @@ fn fargate() -> Platform {
     let checks = u32::try_from(number(&check["UnhealthyThresholdCount"])).expect("a few");
     Platform {
         name: CLOUDFORMATION,
-        env: variables(&list(&container["Environment"]), ["Name", "Value"]),
+        env: variables(
+            &list(&container["Environment"]),
+            ["Name", "Value"],
+            &template["Parameters"],
+        ),
         stop: seconds(&container["StopTimeout"]),
         notices: (seconds(&check["HealthCheckIntervalSeconds"])
             + seconds(&check["HealthCheckTimeoutSeconds"]))
@@ -190,7 +204,7 @@ fn kubernetes() -> Platform {
     let probes = u32::try_from(number(&probe["failureThreshold"])).expect("a few");
     Platform {
         name: KUBERNETES,
-        env: variables(&list(&container["env"]), ["name", "value"]),
+        env: variables(&list(&container["env"]), ["name", "value"], &Value::Null),
         stop: seconds(&pod["terminationGracePeriodSeconds"]),
         notices: (seconds(&probe["periodSeconds"]) + seconds(&probe["timeoutSeconds"])) * probes,
     }
