@@ -154,7 +154,7 @@ impl ErrorKind {
     fn advice(self) -> Option<&'static str> {
         Some(match self {
             Self::AccessDenied => {
-                "allow this operation in the policy of the role (the README has the list)"
+                "allow this operation in the policy of the role (deploy/aws/iam-policy.json has all of them)"
             }
             Self::NoCredentials => {
                 "give some by environment, profile, web identity, ECS or EC2 role"

@@ -1,4 +1,7 @@
-//! The README's generated tables are those of the code. `make docs` writes them anew.
+//! The README's generated tables are those of the code (`make docs` writes them anew), and what the documents name exists.
+
+mod words;
+
 use std::path::Path;
 use std::{env, fs};
 
