@@ -1,7 +1,7 @@
 # The commands of this project. `make test` is what CI runs; see tests/tools/steps.sh for what is in it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove bench docs tools clean-tools
+.PHONY: help run test prove bench static docs chaos tools clean-tools
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ prove: ## The long tier, before a release: fuzzing, long property tests, the sui
 
 bench: ## The load bench with its defaults (cargo bench --bench load -- --help lists the rest)
 	cargo bench --bench load
+
+static: ## Build the static binary for this machine's architecture, small and with all optimizations, and say where it is
+	@bash packaging/static.sh
 
 docs: ## Write the README's tables of settings and metrics anew, from the code
 	UPDATE_DOCS=1 cargo test --test suite -- docs::

@@ -39,11 +39,17 @@ impl Roots {
     /// Decides, so that nobody meets an empty set of roots (with which every handshake fails, and
     /// debug builds of the SDK panic).
     pub(super) fn find() -> Result<Self, Error> {
-        Self::choose(
+        let roots = Self::choose(
             env::var_os("SSL_CERT_FILE").as_deref(),
             env::var_os("SSL_CERT_DIR").as_deref(),
             &SYSTEM_FILES,
-        )
+        )?;
+        if roots == Self::CompiledIn {
+            tracing::info!(
+                "no certificate files here: the roots that are compiled in are believed"
+            );
+        }
+        Ok(roots)
     }
 
     fn choose(

@@ -16,6 +16,7 @@ mod architecture;
 mod behaviours;
 mod browser;
 mod chat;
+mod container;
 mod compression;
 mod crowd;
 mod deploy;

@@ -20,6 +20,8 @@ pub(crate) struct Launch {
     args: Vec<String>,
     envs: Vec<(String, String)>,
     under: Option<String>,
+    /// What is run with the program's arguments, where it is not the program itself.
+    through: Vec<String>,
     folder: TempDir,
 }
 
@@ -42,20 +44,29 @@ impl Launch {
             args: Vec::new(),
             envs: Vec::new(),
             under: None,
+            through: Vec::new(),
             folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
 
     /// An instance on a Kinesis that somebody serves at `endpoint`.
     pub(crate) fn on_kinesis_at(endpoint: SocketAddr) -> Self {
-        let endpoint = format!("http://{endpoint}");
+        Self::on(&format!("http://{endpoint}"))
+    }
+
+    /// An instance on a Kinesis that somebody serves over https at a port of this machine, by its name.
+    pub(crate) fn on_https_at(endpoint: SocketAddr) -> Self {
+        Self::on(&format!("https://localhost:{}", endpoint.port()))
+    }
+
+    fn on(endpoint: &str) -> Self {
         Self::new().args(&[
             "--kinesis",
             "aws",
             "--region",
             "us-east-1",
             "--endpoint-url",
-            &endpoint,
+            endpoint,
         ])
     }
 
@@ -77,6 +88,12 @@ impl Launch {
     /// Runs these shell commands first, in the process that then becomes the program.
     pub(crate) fn under(mut self, commands: &str) -> Self {
         self.under = Some(commands.to_owned());
+        self
+    }
+
+    /// Runs this command, which runs the program with the arguments that follow, in its own process.
+    pub(crate) fn through(mut self, command: &[&str]) -> Self {
+        self.through = command.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -158,9 +175,14 @@ impl Launch {
             args.extend(["--listen".to_owned(), listen]);
         }
         args.extend(self.args);
-        let mut command = match &self.under {
-            None => Command::new(PROGRAM),
-            Some(commands) => {
+        let mut command = match (&self.under, self.through.split_first()) {
+            (None, None) => Command::new(PROGRAM),
+            (None, Some((program, args))) => {
+                let mut command = Command::new(program);
+                command.args(args);
+                command
+            }
+            (Some(commands), _) => {
                 let mut shell = Command::new("sh");
                 shell.args(["-c", &format!("{commands} && exec \"$0\" \"$@\""), PROGRAM]);
                 shell
