@@ -70,7 +70,8 @@ fn nchan(args: &Args, folder: &Path) -> Result<Launch, Error> {
     // It cannot choose a port by itself.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let module = installed("nginx/usr/lib/nginx/modules/ngx_nchan_module.so")?;
-    let connections = args.connections() + FURTHER_CONNECTIONS;
+    // It gives up idle ones when fewer than a sixteenth are left.
+    let connections = 2 * (args.connections() + FURTHER_CONNECTIONS);
     let configuration = std::fs::read_to_string(adapter("nginx.conf"))?
         .replace("@module@", &module.display().to_string())
         .replace("@address@", &address.to_string())

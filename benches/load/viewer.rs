@@ -13,6 +13,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::Error;
+use crate::choices::Kind;
 use crate::crowd::{Desk, Plan};
 use crate::http;
 use crate::ledger::Ledger;
@@ -21,6 +22,8 @@ use crate::stamp::{Stamp, WARM_UP};
 use crate::timeline::micros;
 
 const JOINED_WITHIN: Duration = Duration::from_secs(30);
+const FURTHER_TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(200);
 /// How long one who comes and goes stays, and stays away, in milliseconds.
 const VISIT: std::ops::Range<u64> = 500..10_000;
 const AWAY: std::ops::Range<u64> = 10..1_000;
@@ -129,15 +132,29 @@ impl Viewer {
         if let Some(record) = self.desk.borrow_mut().records.get_mut(self.index) {
             record.asked = asked;
         }
-        let (mut stream, leftover) = tokio::time::timeout(JOINED_WITHIN, self.join())
-            .await
-            .map_err(|_| "no answer to the handshake")??;
+        let (mut stream, leftover) = self.insist().await?;
         drop(permit);
         let mut scanner = Scanner::new(self.plan.target.encoding);
         self.desk
             .borrow_mut()
             .digest(&leftover, self.index, &mut scanner, &self.plan, &mut stream);
         Ok((stream, scanner))
+    }
+
+    /// Joins; others than ours may refuse some of a crowd at first, which is no reason not to compare.
+    async fn insist(&self) -> Result<(TcpStream, Vec<u8>), Error> {
+        let mut left = match self.plan.target.kind {
+            Kind::Ours => 0,
+            _ => FURTHER_TRIES,
+        };
+        loop {
+            let joined = tokio::time::timeout(JOINED_WITHIN, self.join()).await;
+            match joined.unwrap_or_else(|_| Err("no answer to the handshake".into())) {
+                Err(_) if left > 0 => left -= 1,
+                joined => return joined,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Connects and upgrades; gives what came with the answer.
