@@ -227,6 +227,8 @@ impl Connection {
     fn insist(&mut self, request: &[u8], retried: &mut u64) -> Result<(), Error> {
         let mut last = String::new();
         for attempt in 0..TRIES {
+            // A server may end a connection that was idle for long; that is noticed here, and no trouble.
+            let was_idle = self.stream.is_some();
             let pause = match self.post(request) {
                 Ok(answer) if self.target.is_accepted(answer.status) => return Ok(()),
                 Ok(answer) => {
@@ -236,6 +238,7 @@ impl Connection {
                     }
                     answer.retry_after().map(Duration::from_secs)
                 }
+                Err(_) if was_idle => continue,
                 Err(error) => {
                     last = error.to_string();
                     None

@@ -23,6 +23,8 @@ const JOINED_WITHIN: Duration = Duration::from_mins(3);
 const WARM_WITHIN: Duration = Duration::from_mins(1);
 /// After the last publisher ended: how long nothing may come before the rest counts as lost.
 const QUIET: Duration = Duration::from_secs(5);
+/// How long nothing may come to newcomers until they are thought to have it all.
+const STILL: Duration = Duration::from_millis(500);
 const DRAINED_WITHIN: Duration = Duration::from_mins(1);
 /// How long memory may take to settle once all have joined.
 const SETTLED_WITHIN: Duration = Duration::from_secs(3);
@@ -286,7 +288,22 @@ impl Run<'_> {
             bar.set_position(delivered);
         }
         bar.finish_and_clear();
+        self.drain_to_others();
         since
+    }
+
+    /// Waits until nothing comes any more to those who came later: they end with the last message too.
+    fn drain_to_others(&self) {
+        let start = Instant::now();
+        let (mut last, mut since) = (0, start);
+        while self.args.newcomers > 0 && since.elapsed() < STILL && start.elapsed() < DRAINED_WITHIN
+        {
+            std::thread::sleep(Duration::from_millis(10));
+            let delivered = self.counts.delivered_to_others.load(Ordering::Relaxed);
+            if delivered != last {
+                (last, since) = (delivered, Instant::now());
+            }
+        }
     }
 }
 

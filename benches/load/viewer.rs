@@ -52,8 +52,10 @@ pub(crate) struct Record {
     pub(crate) history: u64,
     /// Whether it saw any message.
     warm: bool,
-    /// When it asked to join, in microseconds: what was due before is history.
+    /// When it asked to join, in microseconds.
     asked: u64,
+    /// When it had the answer. All of the history was due before that.
+    joined: u64,
 }
 
 /// A viewer's way through a run.
@@ -82,6 +84,7 @@ impl Record {
             history: 0,
             warm: false,
             asked: 0,
+            joined: 0,
         }
     }
 }
@@ -129,11 +132,12 @@ impl Viewer {
     async fn enter(&self) -> Result<(TcpStream, Scanner), Error> {
         let permit = self.joining.acquire().await?;
         let asked = micros(self.plan.epoch.elapsed());
-        if let Some(record) = self.desk.borrow_mut().records.get_mut(self.index) {
-            record.asked = asked;
-        }
         let (mut stream, leftover) = self.insist().await?;
         drop(permit);
+        if let Some(record) = self.desk.borrow_mut().records.get_mut(self.index) {
+            record.asked = asked;
+            record.joined = micros(self.plan.epoch.elapsed());
+        }
         let mut scanner = Scanner::new(self.plan.target.encoding);
         self.desk
             .borrow_mut()
@@ -342,8 +346,7 @@ impl Record {
         if !std::mem::replace(&mut self.warm, true) && self.life == Life::Stays {
             plan.counts.warm.fetch_add(1, Ordering::Relaxed);
         }
-        // Who stays has asked before the first was due.
-        if self.life == Life::Comes && stamp.due < self.asked {
+        if self.life == Life::Comes && stamp.due < self.joined {
             self.history += 1;
             let whole = self.history == plan.history as u64;
             plan.counts
