@@ -28,6 +28,7 @@ use tracing::info;
 use crate::config::Settings;
 use crate::http::{self, Phase};
 use crate::telemetry::{self, Logs, Metrics};
+use crate::tls::Certificate;
 use crate::{consumer, fanout, kinesis};
 
 mod attend;
@@ -92,6 +93,9 @@ pub enum Error {
     /// The folder of the embedded stream.
     #[error("cannot keep the embedded stream on disk")]
     EmbeddedData(#[from] crate::embedded::OpenError),
+    /// The certificate.
+    #[error("cannot serve over TLS")]
+    Tls(#[source] io::Error),
     /// The embedded service.
     #[error("cannot set up the embedded stream")]
     Embedded(#[from] crate::embedded::Error),
@@ -166,6 +170,9 @@ async fn live(
     // Bound first: an address that is taken is the commonest thing to be wrong.
     let patience = user_timeout(settings.ping_interval);
     let listeners = http::bind(settings.listen, settings.workers, patience)?;
+    let certificate = stream::tls(settings).map(Certificate::read);
+    let certificate = certificate.transpose().map_err(Error::Tls)?;
+    let tls = certificate.as_ref().map(Certificate::acceptor);
     let operations = settings
         .metrics_listen
         .map(|address| http::bind(address, 1, patience));
@@ -178,11 +185,15 @@ async fn live(
     let (mut stream, news) = Box::pin(Stream::connect(settings)).await?;
     // Nobody else sets it.
     let _ = health.producer.set(stream.trouble());
-    if let Some(certificate) = stream.certificate() {
-        reload.certificate("embedded-tls-cert", move || certificate.renew());
+    let own = certificate.map(|certificate| ("tls-cert", certificate));
+    let embedded = stream.certificate();
+    let embedded = embedded.map(|certificate| ("embedded-tls-cert", certificate));
+    for (setting, certificate) in own.into_iter().chain(embedded) {
+        reload.certificate(setting, move || certificate.renew());
     }
     let addresses = Addresses {
         chat: listeners.first().map(http::Listener::address),
+        chat_tls: settings.tls_cert.is_some(),
         metrics: operations.as_ref().map(http::Listener::address),
         kinesis: stream.address(),
         kinesis_tls: settings.embedded_tls_cert.is_some(),
@@ -196,6 +207,7 @@ async fn live(
         health: health.clone(),
         metrics,
         places: http::Places::new(places),
+        tls: tls.transpose().map_err(Error::Tls)?,
         phase: watching,
         fanout: fanout::Config {
             lag_limit: settings.lag_limit as u64,
@@ -261,6 +273,7 @@ async fn catch_up(
 /// Where something is served, for whoever started the program.
 struct Addresses {
     chat: Option<std::net::SocketAddr>,
+    chat_tls: bool,
     metrics: Option<std::net::SocketAddr>,
     kinesis: Option<std::net::SocketAddr>,
     kinesis_tls: bool,
@@ -269,9 +282,10 @@ struct Addresses {
 impl Addresses {
     fn announce(&self) {
         let mut out = io::stdout().lock();
-        let kinesis = if self.kinesis_tls { "https" } else { "http" };
+        let scheme = |tls| if tls { "https" } else { "http" };
+        let (chat, kinesis) = (scheme(self.chat_tls), scheme(self.kinesis_tls));
         for (what, scheme, address) in [
-            ("listening", "http", self.chat),
+            ("listening", chat, self.chat),
             ("metrics", "http", self.metrics),
             ("kinesis", kinesis, self.kinesis),
         ] {

@@ -81,6 +81,8 @@ pub enum Start {
 pub struct Settings {
     pub listen: SocketAddr,
     pub metrics_listen: Option<SocketAddr>,
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
     pub kinesis: Kinesis,
     pub stream: String,
     pub region: Option<String>,
@@ -178,6 +180,8 @@ impl Settings {
             listen,
             // The same address is not a second one, unless the system is to choose each.
             metrics_listen: metrics.filter(|other| *other != listen || listen.port() == 0),
+            tls_cert: layers.optional("tls-cert", value::file_or_off)?.flatten(),
+            tls_key: layers.optional("tls-key", value::file_or_off)?.flatten(),
             kinesis,
             stream: layers.required("stream", value::kinesis_name)?,
             region: layers.optional("region", value::region)?,
@@ -298,6 +302,11 @@ impl Settings {
         };
         if let Some(key) = idle.iter().find(|key| layers.is_set(key)) {
             return Err(clash(key, problem));
+        }
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => return Err(clash("tls-cert", "needs \"tls-key\"")),
+            (None, Some(_)) => return Err(clash("tls-key", "needs \"tls-cert\"")),
+            _ => {}
         }
         match (&self.embedded_tls_cert, &self.embedded_tls_key) {
             (Some(_), None) => {

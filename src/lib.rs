@@ -24,6 +24,7 @@ pub mod connection;
 pub mod embedded;
 pub mod message;
 pub mod telemetry;
+pub mod tls;
 
 pub mod cli;
 pub mod config;

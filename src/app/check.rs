@@ -67,7 +67,12 @@ pub fn check(settings: &Settings, question: Question) -> bool {
     let path = question.path();
     let answer = Answer {
         url: format!("http://{address}{path}"),
-        outcome: ask(address, path),
+        outcome: match (&settings.metrics_listen, &settings.tls_cert) {
+            (None, Some(_)) => Err(invalid(
+                "TLS is spoken there: give this an address of its own by --metrics-listen",
+            )),
+            _ => ask(address, path),
+        },
     };
     // Without anywhere to write to, the exit code has to do.
     let _ = writeln!(io::stdout(), "{answer}");

@@ -16,7 +16,7 @@ use crate::consumer::{self, Consumer};
 use crate::kinesis::{self, Endpoint, Kinesis};
 use crate::log::{Log, News};
 use crate::producer::{self, ProducerTask, Publisher};
-use crate::{embedded, http, log};
+use crate::{embedded, http, log, tls};
 
 /// How often the log is looked after.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ impl Stream {
     }
 
     /// Who the embedded service says it is, if it speaks TLS.
-    pub(super) fn certificate(&self) -> Option<embedded::Certificate> {
+    pub(super) fn certificate(&self) -> Option<tls::Certificate> {
         self.listener.as_ref()?.certificate().cloned()
     }
 
@@ -169,7 +169,7 @@ fn embed(settings: &Settings) -> Result<(Endpoint, Option<embedded::Listener>), 
         consumers_per_stream: settings.embedded_consumers,
         faults_endpoint: settings.embedded_faults.is_some(),
         listener: embedded::ListenerConfig {
-            tls: tls(settings),
+            tls: embedded_tls(settings),
             ..embedded::ListenerConfig::default()
         },
         ..embedded::Config::default()
@@ -211,8 +211,16 @@ fn embed(settings: &Settings) -> Result<(Endpoint, Option<embedded::Listener>), 
     Ok((Endpoint::InProcess(service.http_client()), listener))
 }
 
-fn tls(settings: &Settings) -> Option<embedded::Tls> {
-    Some(embedded::Tls {
+/// The certificate of the chat's own address.
+pub(super) fn tls(settings: &Settings) -> Option<tls::Files> {
+    Some(tls::Files {
+        certificate: settings.tls_cert.clone()?,
+        key: settings.tls_key.clone()?,
+    })
+}
+
+fn embedded_tls(settings: &Settings) -> Option<tls::Files> {
+    Some(tls::Files {
         certificate: settings.embedded_tls_cert.clone()?,
         key: settings.embedded_tls_key.clone()?,
     })

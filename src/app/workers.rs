@@ -12,6 +12,7 @@ use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep};
+use tokio_rustls::TlsAcceptor;
 use tracing::error;
 
 use super::Health;
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub(super) health: Arc<Health>,
     pub(super) metrics: Metrics,
     pub(super) places: Places,
+    pub(super) tls: Option<TlsAcceptor>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) fanout: fanout::Config,
     /// How many viewers all workers have.
@@ -129,6 +131,7 @@ impl Seat {
             limits,
             log,
             places,
+            tls,
             phase,
             fanout,
             viewers,
@@ -140,12 +143,18 @@ impl Seat {
         let sweeping = spawn_local(worker.clone().run(self.news));
 
         let service = Service::new(config.clone(), limits, self.role, ports.clone());
-        let chat = spawn_local(http::serve(self.listener, service, places, phase.clone()));
+        let chat = spawn_local(http::serve(
+            self.listener,
+            service,
+            places,
+            tls,
+            phase.clone(),
+        ));
         let operations = self.operations.map(|listener| {
             let unlimited = Arc::new(Limits::new(&http::Config::default()));
             let service = Service::new(config, unlimited, Role::Operations, ports);
             let places = Places::new(OPERATORS);
-            spawn_local(http::serve(listener, service, places, phase.clone()))
+            spawn_local(http::serve(listener, service, places, None, phase.clone()))
         });
 
         let mut phase = phase;
@@ -181,7 +190,7 @@ impl Seat {
             admit: Rc::new(move |room| log.admits(room)),
             join: Rc::new(move |viewer| {
                 let Viewer {
-                    tcp,
+                    stream,
                     leftover,
                     request,
                     permit,
@@ -189,7 +198,7 @@ impl Seat {
                 let connections = connections.clone();
                 // Dropped when the viewer is gone.
                 let held = (permit, Counted::new(&viewers));
-                Box::pin(connections.serve(tcp, leftover, request, held))
+                Box::pin(connections.serve(stream, leftover, request, held))
             }),
         }
     }

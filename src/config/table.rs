@@ -71,6 +71,18 @@ pub const SETTINGS: &[Setting] = &[
         "a separate address for /metrics, /livez and /readyz",
     ),
     row(
+        "tls-cert",
+        "FILE",
+        Words("off"),
+        "certificate chain (PEM) with which the page, the API and the WebSocket are served over https",
+    ),
+    row(
+        "tls-key",
+        "FILE",
+        Words("off"),
+        "key (PEM) of that certificate",
+    ),
+    row(
         "kinesis",
         "KIND",
         Value("embedded"),

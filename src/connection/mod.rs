@@ -19,9 +19,8 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 
-use crate::fanout::{JoinRequest, Viewer, Worker};
+use crate::fanout::{JoinRequest, Stream, Viewer, Worker};
 use inbound::{Heard, Inbound};
 
 /// How much is read at once.
@@ -47,12 +46,12 @@ impl Connections {
     /// follows is a task of its own, small, for there are many.
     pub async fn serve<P: 'static>(
         self: Rc<Self>,
-        stream: TcpStream,
+        stream: impl Into<Stream>,
         early: Bytes,
         request: JoinRequest,
         permit: P,
     ) {
-        let viewer = match self.worker.join(stream, &request).await {
+        let viewer = match self.worker.join(stream.into(), &request).await {
             Ok(viewer) => viewer,
             Err(crowded) => {
                 tracing::debug!(room = %request.room, "not joined: {crowded}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
@@ -391,7 +391,7 @@ fn i4_an_idle_viewer_is_small() {
         let stage = Stage::new(log::Config::default());
         let (_client, server) = connection().await;
         let request = request(Encoding::V1Deflate, None);
-        let viewer = stage.worker.join(server, &request).await.unwrap();
+        let viewer = stage.worker.join(server.into(), &request).await.unwrap();
         let connections = Rc::clone(&stage.connections);
         let permit = [0_usize; 2];
         let task = connections.listen(viewer, Inbound::new(true), permit);

@@ -1,7 +1,8 @@
 //! What can be set about the embedded service.
 
-use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::tls;
 
 /// Whether rates are limited as AWS limits them. Sizes and numbers of things always are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,20 +72,11 @@ impl Default for Config {
     }
 }
 
-/// Who a port says it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// A file with the certificate and those between it and its root, as PEM.
-    pub certificate: PathBuf,
-    /// A file with its key, as PEM.
-    pub key: PathBuf,
-}
-
 /// How a [`Listener`](super::Listener) is reached, and its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerConfig {
     /// TLS, and nothing else, where there is a certificate.
-    pub tls: Option<Tls>,
+    pub tls: Option<tls::Files>,
     /// Connections at once; further ones wait in the kernel's queue.
     pub connections: usize,
     /// Largest request body. PutRecords may carry 10 MiB, which is 14 MiB as base64 in JSON.

@@ -47,10 +47,12 @@ mod store;
 mod tests;
 mod wire;
 
-pub use config::{Config, Limits, ListenerConfig, Tls};
+pub use config::{Config, Limits, ListenerConfig};
 pub use durable::OpenError;
 pub use error::{Error, ErrorKind};
 pub use faults::{Faults, RuleError};
 pub use operations::lists as operation_lists;
 pub use service::Service;
-pub use wire::{Certificate, Listener};
+pub use wire::Listener;
+
+pub use crate::tls::Files as Tls;

@@ -87,6 +87,7 @@ impl Worker {
                 let wanted = bytes.len();
                 let written = viewer.try_write(bytes)?;
                 let messages = outbox.wrote(written);
+                outbox.holds(viewer.flush()?);
                 if written > 0 {
                     viewer.show_life();
                 }
@@ -94,6 +95,12 @@ impl Worker {
                 metrics.bytes.increment(written as u64);
                 metrics.messages.increment(messages as u64);
                 return Ok(Some(written == wanted));
+            }
+            // Nothing is left to be written, but what was may not be in the socket yet.
+            let held = viewer.flush()?;
+            outbox.holds(held);
+            if held > 0 {
+                return Ok(Some(false));
             }
             outbox.is_closing()
         };

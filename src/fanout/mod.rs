@@ -22,6 +22,7 @@ mod catch_up;
 mod outbox;
 mod pings;
 mod room;
+mod stream;
 mod sweep;
 mod turns;
 mod viewer;
@@ -35,8 +36,8 @@ use std::time::{Duration, Instant};
 
 use ::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use bytes::Bytes;
-use tokio::net::TcpStream;
 
+pub use stream::{Stream, Tls};
 pub use viewer::Viewer;
 
 use crate::log::{Begin, Crowded, Encoding, Log, News, PerEncoding, RoomLog, Start, close, pong};
@@ -250,7 +251,7 @@ impl Worker {
     /// [`Crowded`] if there is no place for its room.
     pub async fn join(
         self: &Rc<Self>,
-        stream: TcpStream,
+        stream: Stream,
         request: &JoinRequest,
     ) -> Result<Rc<Viewer>, Crowded> {
         let membership = Membership::enter(self, &request.room, request.encoding)?;
@@ -362,7 +363,7 @@ impl Worker {
         }
         self.turns.wrote();
         match viewer.try_write(&frame) {
-            Ok(written) if written == frame.len() => {
+            Ok(written) if written == frame.len() && !viewer.holds() => {
                 let metrics = self.metrics.of(viewer.encoding);
                 metrics.bytes.increment(written as u64);
             }

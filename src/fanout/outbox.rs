@@ -88,6 +88,8 @@ pub(super) struct Outbox {
     pong: bool,
     /// A ping is queued: another one would say no more.
     ping: bool,
+    /// Bytes that were taken for the viewer's socket and that it has not taken yet.
+    held: usize,
     /// When the viewer came to be behind.
     since: Instant,
     /// The nearest that the viewer came to the newest, and when.
@@ -114,6 +116,7 @@ impl Outbox {
             node: Some(node),
             pong: false,
             ping: false,
+            held: 0,
             since: now,
             nearest: (u64::MAX, now),
         }
@@ -140,7 +143,9 @@ impl Outbox {
             }
             offset -= length;
         }
-        None
+        // It is behind only by what it has taken and its socket has not.
+        let last = Arc::clone(nodes.last()?);
+        Some(Self::new(room, encoding, [], last, now))
     }
 
     /// The next bytes to write: up to [`WINDOW`] and at least one chunk, as one slice; `None` if
@@ -212,6 +217,11 @@ impl Outbox {
         messages
     }
 
+    /// Takes note that so many bytes of what was written are not in the socket yet.
+    pub(super) fn holds(&mut self, bytes: usize) {
+        self.held = bytes;
+    }
+
     /// Queues a pong behind what is queued, unless one is or the viewer is being closed.
     pub(super) fn pong(&mut self, frame: Bytes) {
         if !self.pong && !self.is_closing() {
@@ -264,7 +274,7 @@ impl Outbox {
         let ahead = newest
             .end_bytes(self.encoding)
             .saturating_sub(reached.end_bytes(self.encoding));
-        ahead + self.queued() as u64
+        ahead + (self.queued() + self.held) as u64
     }
 
     /// For how long the oldest of what the viewer has not taken yet has waited for it: since it was

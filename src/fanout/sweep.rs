@@ -113,7 +113,12 @@ impl Worker {
                     };
                     self.turns.wrote();
                     match viewer.try_write(&slice.bytes) {
-                        Ok(n) if n == slice.bytes.len() => written += 1,
+                        Ok(n) if n == slice.bytes.len() => {
+                            written += 1;
+                            if viewer.holds() {
+                                fell_behind.push((Rc::clone(viewer), Ok(n)));
+                            }
+                        }
                         result => fell_behind.push((Rc::clone(viewer), result)),
                     }
                 }
@@ -130,7 +135,7 @@ impl Worker {
         metrics.bytes.increment(written * slice.bytes.len() as u64);
     }
 
-    /// Its socket took only a part, or failed.
+    /// Its socket took only a part, or not yet all that was taken for it, or failed.
     fn cut_off(
         self: &Rc<Self>,
         local: &Rc<LocalRoom>,

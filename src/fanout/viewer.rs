@@ -4,18 +4,19 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::MaybeUninit;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::net::TcpStream;
 
 use super::outbox::Outbox;
 use super::room::LocalRoom;
+use super::stream::Stream;
 use crate::log::Encoding;
 
 /// A viewer of one room, owned by one worker.
 pub struct Viewer {
-    stream: TcpStream,
+    stream: Stream,
     pub(super) encoding: Encoding,
     pub(super) room: Rc<LocalRoom>,
     /// Its place in the list that its state says it is in.
@@ -43,7 +44,7 @@ pub(super) enum State {
 
 impl Viewer {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: Stream,
         encoding: Encoding,
         room: Rc<LocalRoom>,
         outbox: Outbox,
@@ -74,7 +75,12 @@ impl Viewer {
     /// # Errors
     /// Those of the socket.
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
-        std::future::poll_fn(|context| self.stream.poll_read_ready(context))
+        std::future::poll_fn(|context| {
+            if self.stream.is_unread() {
+                return Poll::Ready(Ok(()));
+            }
+            self.stream.tcp().poll_read_ready(context)
+        })
     }
 
     /// Reads what is there, without waiting; 0 is the end.
@@ -102,7 +108,7 @@ impl Viewer {
         }
         // What came while this process was stopped or busy may not have been read yet.
         let mut byte = [MaybeUninit::uninit()];
-        matches!(SockRef::from(&self.stream).peek(&mut byte), Ok(1..))
+        matches!(SockRef::from(self.stream.tcp()).peek(&mut byte), Ok(1..))
     }
 
     /// Its close frame is written, or it is gone: nothing more is sent to it.
@@ -112,19 +118,26 @@ impl Viewer {
 
     /// Writes as much as the socket takes, 0 if it is full.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self.stream.try_write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            result => result,
-        }
+        self.stream.try_write(bytes)
+    }
+
+    /// Whether its socket has not taken all that was written: it is behind, be it by that alone.
+    pub(super) fn holds(&self) -> bool {
+        self.stream.holds()
+    }
+
+    /// Has its socket take the rest of what was written; says how many bytes are left.
+    pub(super) fn flush(&self) -> io::Result<usize> {
+        self.stream.flush()
     }
 
     pub(super) async fn writable(&self) -> io::Result<()> {
-        self.stream.writable().await
+        self.stream.tcp().writable().await
     }
 
     /// Ends the connection at once. Whoever reads from it finds its end, and clears up.
     pub(super) fn abort(&self) {
-        let socket = SockRef::from(&self.stream);
+        let socket = SockRef::from(self.stream.tcp());
         // What is queued in the kernel is for nobody: free it with the socket.
         let _ = socket.set_linger(Some(Duration::ZERO));
         let _ = socket.shutdown(std::net::Shutdown::Both);

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_rustls::TlsAcceptor;
 use tracing::warn;
 
 use super::connection::Connector;
@@ -48,7 +49,8 @@ pub enum Phase {
     Finishing(Instant),
 }
 
-/// Accepts and serves connections until `phase` says otherwise; to be run on a `LocalSet`.
+/// Accepts and serves connections, over TLS where there is an acceptor, until `phase` says
+/// otherwise; to be run on a `LocalSet`.
 ///
 /// Ends when every connection has; those that have become WebSockets are no longer its own.
 ///
@@ -58,11 +60,12 @@ pub async fn serve(
     listener: Listener,
     service: Rc<Service>,
     places: Places,
+    tls: Option<TlsAcceptor>,
     phase: watch::Receiver<Phase>,
 ) -> io::Result<()> {
     let tcp = TcpListener::from_std(listener.tcp)?;
     let mut tasks = JoinSet::new();
-    let deadline = accept(tcp, service, places, phase, &mut tasks).await;
+    let deadline = accept(tcp, service, places, tls, phase, &mut tasks).await;
     // In hyper's own graceful way each connection answers what it has begun.
     let all = async { while tasks.join_next().await.is_some() {} };
     if timeout_at(deadline, all).await.is_err() {
@@ -76,6 +79,7 @@ async fn accept(
     tcp: TcpListener,
     service: Rc<Service>,
     places: Places,
+    tls: Option<TlsAcceptor>,
     mut phase: watch::Receiver<Phase>,
     tasks: &mut JoinSet<()>,
 ) -> Instant {
@@ -84,7 +88,9 @@ async fn accept(
     let accepted = counter!(names::HTTP_CONNECTIONS_ACCEPTED);
     let counters = Refused::counters();
     let limits = service.limits.clone();
-    let connector = Rc::new(Connector::new(service, phase.clone()));
+    // Without a handshake there is no way to say anything; and that is what is to be spared.
+    let refused_at_once = if tls.is_some() { 0 } else { REFUSED_AT_ONCE };
+    let connector = Rc::new(Connector::new(service, phase.clone(), tls));
     loop {
         let tcp = tokio::select! {
             deadline = finishing(&mut phase) => return deadline,
@@ -105,7 +111,7 @@ async fn accept(
                     Refused::Greedy => (greedy, GREEDY),
                 };
                 counter.increment(1);
-                if refused.len() < REFUSED_AT_ONCE {
+                if refused.len() < refused_at_once {
                     refused.spawn_local(refuse(tcp, answer));
                 }
             }
@@ -158,7 +164,7 @@ pub(super) async fn finishing(phase: &mut watch::Receiver<Phase>) -> Instant {
 
 /// Tells a client why there is no place for it, and waits until it may have read that: closing
 /// at once, with its request unread, would reset the connection and lose the answer.
-async fn refuse(tcp: TcpStream, answer: &'static [u8]) {
+pub(super) async fn refuse(tcp: TcpStream, answer: &'static [u8]) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut tcp = tcp;
     let told = async {

@@ -15,14 +15,18 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::accept::finishing;
 use super::service::Session;
+use super::tls::{Handshakes, Stream};
 use super::{Permit, Phase, Service, upgrade};
 
 /// Requests under way on one HTTP/2 connection, beside those that publish.
 const MORE_STREAMS: usize = 16;
+/// TLS handshakes under way on one worker: each takes some 20 KB.
+const MOST_HANDSHAKES: usize = 1_024;
 /// What an HTTP/2 client may send before we have read it, on one stream and in all.
 const STREAM_WINDOW: u32 = 64 * 1_024;
 const CONNECTION_WINDOW: u32 = 256 * 1_024;
@@ -47,10 +51,15 @@ pub(super) struct Connector {
     service: Rc<Service>,
     phase: watch::Receiver<Phase>,
     http: Builder<Local>,
+    handshakes: Option<Handshakes>,
 }
 
 impl Connector {
-    pub(super) fn new(service: Rc<Service>, phase: watch::Receiver<Phase>) -> Self {
+    pub(super) fn new(
+        service: Rc<Service>,
+        phase: watch::Receiver<Phase>,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let config = &service.config;
         let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let mut http = Builder::new(Local);
@@ -68,17 +77,26 @@ impl Connector {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_WITHIN);
+        let handshakes =
+            tls.map(|tls| Handshakes::new(tls, MOST_HANDSHAKES, config.header_timeout));
         Self {
             service,
             phase,
             http,
+            handshakes,
         }
     }
 
     /// Serves one connection to its end, or hands it on.
     pub(super) async fn run(self: Rc<Self>, tcp: TcpStream, peer: IpAddr, permit: Permit) {
+        let stream = match &self.handshakes {
+            None => Some(Stream::Plain(tcp)),
+            // Boxed: those without TLS should not pay for it.
+            Some(handshakes) => Box::pin(handshakes.shake(tcp)).await,
+        };
+        let Some(stream) = stream else { return };
         let session = Rc::new(Session::new(peer));
-        self.serve(tcp, &session).await;
+        self.serve(stream, &session).await;
         let Some(upgrading) = session.upgrading() else {
             return;
         };
@@ -91,7 +109,7 @@ impl Connector {
         }
     }
 
-    async fn serve(&self, tcp: TcpStream, session: &Rc<Session>) {
+    async fn serve(&self, stream: Stream, session: &Rc<Session>) {
         let activity = Rc::new(Activity::new(self.service.config.first_request_timeout));
         let answer = service_fn(|request| {
             let busy = Activity::begin(activity.clone());
@@ -102,7 +120,7 @@ impl Connector {
                 Ok::<_, Infallible>(reply)
             }
         });
-        let io = TokioIo::new(tcp);
+        let io = TokioIo::new(stream);
         let mut http = pin!(self.http.serve_connection_with_upgrades(io, answer));
         let mut phase = self.phase.clone();
         let mut ending = false;

@@ -2,8 +2,8 @@
 //!
 //! # What
 //! [`bind`] takes an address with one socket for each worker, [`serve`] runs a worker's accept loop
-//! and connections, [`Service`] answers requests. HTTP/1.1 and HTTP/2 (by prior knowledge) share
-//! the port. A connection that becomes a WebSocket leaves here as a [`Viewer`].
+//! and connections, with TLS or without, [`Service`] answers requests. HTTP/1.1 and HTTP/2 (by ALPN, or by
+//! prior knowledge) share the port. A connection that becomes a WebSocket leaves here as a [`Viewer`].
 //!
 //! # How
 //! Each worker has its own socket, its own single-threaded runtime and its own `Service`; they
@@ -15,7 +15,7 @@
 //! Connections in all ([`Places`]) and of one client, publishes a second of one room and of one client
 //! ([`Limits`]), all over all workers; a request's head in size, fields and time, a body's size and
 //! time, publishes under way on one connection, streams and windows of HTTP/2, time between
-//! requests. Everything that waits for a client has a time limit.
+//! requests; TLS handshakes under way and their time. Everything that waits for a client has a time limit.
 //!
 //! # Invariants
 //! - I1: 202 is sent only with a receipt of the producer.
@@ -39,6 +39,7 @@ mod query;
 mod reply;
 mod router;
 mod service;
+mod tls;
 mod trace;
 mod upgrade;
 

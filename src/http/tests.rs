@@ -77,7 +77,7 @@ async fn server(role: Role, places: usize, header_timeout: Duration) -> Server {
     let (phase, watching) = watch::channel(Phase::Serving);
     let service = Service::new(Arc::new(config), limits, role, ports);
     let places = Places::new(places);
-    let task = spawn_local(serve(listener, service, places.clone(), watching));
+    let task = spawn_local(serve(listener, service, places.clone(), None, watching));
     Server {
         address,
         phase,
@@ -360,7 +360,10 @@ async fn a_viewer_is_handed_on_with_what_it_sent_behind_its_handshake() {
         assert_eq!(viewer.request.history, Some(7));
         assert_eq!(viewer.request.after.as_deref(), Some("1.0"));
         assert_eq!(&viewer.leftover[..], b"early");
-        viewer.tcp.write_all(b"frame").await.unwrap();
+        let crate::fanout::Stream::Plain(own) = &mut viewer.stream else {
+            panic!("TLS")
+        };
+        own.write_all(b"frame").await.unwrap();
         let mut frame = [0; 5];
         tcp.read_exact(&mut frame).await.unwrap();
         assert_eq!(&frame, b"frame");

@@ -16,14 +16,13 @@ use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
-use tokio::net::TcpStream;
 
 use super::limits::Seat;
 use super::problem::{FieldError, Kind, Problem};
 use super::query;
 use super::reply::Reply;
-use super::{Permit, extensions};
-use crate::fanout::JoinRequest;
+use super::{Permit, extensions, tls};
+use crate::fanout::{JoinRequest, Stream};
 use crate::log::Encoding;
 use crate::message::Room;
 
@@ -34,7 +33,7 @@ pub const SUBPROTOCOL: &str = "chat-room.v1";
 #[derive(Debug)]
 pub struct Viewer {
     /// The connection.
-    pub tcp: TcpStream,
+    pub stream: Stream,
     /// What the client sent behind its handshake: the beginning of its frames.
     pub leftover: Bytes,
     /// What it asks for.
@@ -170,9 +169,9 @@ pub(super) async fn take(upgrading: Upgrading, permit: Permit) -> Option<Viewer>
         seat,
     } = upgrading;
     let upgraded = upgrade.await.ok()?;
-    let parts = downcast::<TokioIo<TcpStream>>(upgraded).ok()?;
+    let parts = downcast::<TokioIo<tls::Stream>>(upgraded).ok()?;
     Some(Viewer {
-        tcp: parts.io.into_inner(),
+        stream: parts.io.into_inner().into(),
         leftover: parts.read_buf,
         request,
         permit: permit.seated(seat),

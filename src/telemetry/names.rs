@@ -88,6 +88,8 @@ metrics! {
         "Connections accepted.";
     Counter => HTTP_CONNECTIONS_REFUSED "chat_room_http_connections_refused_total" ["reason"]
         "Connections refused because as many as allowed were open: full (in all), address (of one client).";
+    Counter => HTTP_TLS_HANDSHAKES "chat_room_http_tls_handshakes_total" ["outcome"]
+        "TLS handshakes: done, failed, late (not in time), displaced (by newer ones), plain (HTTP without TLS).";
     Counter => HTTP_ACCEPT_ERRORS "chat_room_http_accept_errors_total" []
         "Failed attempts to accept a connection, such as for want of file descriptors.";
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// What each module may use, beside itself. `telemetry` may be used by all; who is not listed is where all is wired.
-const DIRECTION: [(&str, &[&str]); 10] = [
+const DIRECTION: [(&str, &[&str]); 11] = [
     ("message", &[]),
     ("telemetry", &["message"]),
     ("kinesis", &["message"]),
@@ -15,9 +15,10 @@ const DIRECTION: [(&str, &[&str]); 10] = [
     ("connection", &["fanout", "log", "message"]),
     (
         "http",
-        &["producer", "connection", "fanout", "log", "message"],
+        &["producer", "connection", "fanout", "log", "message", "tls"],
     ),
-    ("embedded", &[]),
+    ("embedded", &["tls"]),
+    ("tls", &[]),
 ];
 
 /// The modules that wire the others and may use all of them, and be used by none of them.

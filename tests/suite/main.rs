@@ -35,5 +35,6 @@ mod metrics;
 mod original;
 mod other_kinesis;
 mod settings;
+mod tls;
 mod trouble;
 mod unread;

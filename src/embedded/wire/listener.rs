@@ -16,8 +16,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Shared, serve};
-use super::tls::Certificate;
 use crate::embedded::Service;
+use crate::tls::Certificate;
 
 /// How long a stop waits for answers under way. Subscriptions are ended at once.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -37,7 +37,7 @@ impl Listener {
     /// Binds `addr` (port 0 picks a free one) and starts to serve. Needs a tokio runtime.
     pub(in crate::embedded) fn bind(service: Service, addr: SocketAddr) -> io::Result<Self> {
         let tls = &service.config().listener.tls;
-        let certificate = tls.as_ref().map(Certificate::read).transpose()?;
+        let certificate = tls.clone().map(Certificate::read).transpose()?;
         let tls = certificate
             .as_ref()
             .map(Certificate::acceptor)

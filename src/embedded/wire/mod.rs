@@ -13,7 +13,6 @@ mod request;
 mod signature;
 mod stall;
 mod steer;
-mod tls;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +25,6 @@ use self::faulty::Broken;
 use self::format::Format;
 use self::line::Line;
 pub use self::listener::Listener;
-pub use self::tls::Certificate;
 use super::{Error, Service};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;

@@ -100,6 +100,30 @@ async fn a_browser_takes_compression_and_shows_what_was_compressed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_over_https_publishes_and_watches_over_tls() {
+    let server = Launch::new().tls().start().await;
+    let chromium = Chromium::launch().await;
+    let ada = chromium.open(&server.url("/?room=den")).await;
+    let bob = chromium.open(&server.url("/?room=den")).await;
+    ada.send("over TLS").await;
+    for tab in [&ada, &bob] {
+        tab.shows(&["over TLS"]).await;
+        let resources = "performance.getEntriesByType('resource').map((one) => one.name)";
+        let loaded: Vec<String> = tab.eval(resources).await;
+        assert!(
+            loaded.iter().all(|url| url.starts_with("https:")),
+            "{loaded:?}"
+        );
+        let protocol = "performance.getEntriesByType('navigation')[0].nextHopProtocol";
+        assert_eq!(tab.eval::<String>(protocol).await, "h2");
+        assert_no_complaints(tab, false).await;
+    }
+    let upgrades = "chat_room_http_upgrades_total{encoding=\"v1-deflate\"}";
+    assert!(server.metric(upgrades).await > 1.5);
+    chromium.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn text_is_shown_as_text() {
     let server = Server::start(&[]).await;
     let chromium = Chromium::launch().await;

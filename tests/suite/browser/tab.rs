@@ -51,6 +51,8 @@ impl Chromium {
             "disable-quic",
             "disable-component-update",
             "no-default-browser-check",
+            // The servers over TLS have certificates of their own.
+            "ignore-certificate-errors",
         ];
         let config = BrowserConfig::builder()
             .chrome_executable(chromium())

@@ -56,7 +56,7 @@ pub(crate) fn make_certificates(folder: &Path) {
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let leaf = CertificateParams::new(["localhost", "127.0.0.1"].map(str::to_owned)).unwrap();
     let leaf = leaf.signed_by(&key, &root).unwrap();
     for (file, text) in [
         ("root.pem", root.pem()),

@@ -10,6 +10,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::{DEADLINE, Server};
+use crate::faults::make_certificates;
 
 /// The program as cargo built it.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-room");
@@ -107,6 +108,19 @@ impl Launch {
     /// The folder the program starts in.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Serves the chat over TLS, with certificates of its own that are in its folder, and the operations beside it.
+    pub(crate) fn tls(self) -> Self {
+        make_certificates(self.folder.path());
+        self.args(&[
+            "--tls-cert",
+            "localhost.pem",
+            "--tls-key",
+            "localhost.key",
+            "--metrics-listen",
+            "127.0.0.1:0",
+        ])
     }
 
     /// Listens there and not on a port that the system chooses.

@@ -1,5 +1,6 @@
 //! What the tests stand on: the program as a child process, viewers, raw connections, and waiting with a deadline.
 
+mod https;
 mod launch;
 pub(crate) mod raw;
 mod server;
@@ -9,6 +10,7 @@ mod viewer;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+pub(crate) use https::Trust;
 pub(crate) use launch::{Ended, Launch};
 pub(crate) use raw::{Frame, Raw};
 pub(crate) use server::Server;

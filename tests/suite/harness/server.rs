@@ -6,14 +6,14 @@ use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use rustix::process::{Pid, Signal};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::launch::{Lines, joined};
-use super::{DEADLINE, Launch, within};
+use super::{DEADLINE, Launch, Trust, within};
 
 /// A program that is ready. Dropping it kills it; when the test failed, its stderr is shown.
 pub(crate) struct Server {
@@ -23,6 +23,8 @@ pub(crate) struct Server {
     metrics: SocketAddr,
     kinesis: Option<SocketAddr>,
     client: reqwest::Client,
+    /// The chat is served over TLS.
+    secure: bool,
     folder: TempDir,
 }
 
@@ -126,6 +128,7 @@ impl Server {
             metrics,
             kinesis,
             client,
+            secure: given("--tls-cert"),
             folder,
         }
     }
@@ -177,7 +180,8 @@ impl Server {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     pub(crate) fn metrics_url(&self, path: &str) -> String {
@@ -221,7 +225,23 @@ impl Server {
         joined(&self.stderr)
     }
 
+    /// Whom its clients over TLS have to believe, by what is in its folder now.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust::in_file(&self.folder.path().join("root.pem"))
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        self.secure
+    }
+
     pub(crate) async fn post(&self, body: &Value) -> reqwest::Response {
+        if self.secure {
+            let (trust, http) = (self.trust(), &["h2"]);
+            let path = "/chat-messages";
+            return trust
+                .ask(self.address, http, Method::POST, path, Some(body))
+                .await;
+        }
         self.client
             .post(self.url("/chat-messages"))
             .json(body)

@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::Value;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -35,9 +38,16 @@ pub(crate) struct Joined {
     pub(crate) recovered: bool,
 }
 
+/// A connection, with TLS or without.
+type Socket = WebSocketStream<Box<dyn Wire>>;
+
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<W: AsyncRead + AsyncWrite + Send + Unpin> Wire for W {}
+
 /// A viewer that speaks `chat-room.v1`.
 pub(crate) struct Viewer {
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
     pub(crate) joined: Joined,
     waiting: VecDeque<Shown>,
     /// How many messages each frame brought.
@@ -46,13 +56,18 @@ pub(crate) struct Viewer {
 
 /// A viewer without a subprotocol, as the original's page is one.
 pub(crate) struct PlainViewer {
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
 }
 
 impl Viewer {
     /// Joins with `query` (such as `room=a&history=0`) and takes the `joined` frame.
     pub(crate) async fn join(server: &Server, query: &str) -> Self {
-        Self::try_join(server, query)
+        Self::join_at(server, server.address(), query).await
+    }
+
+    /// Joins where somebody passes on to the server.
+    pub(crate) async fn join_at(server: &Server, address: SocketAddr, query: &str) -> Self {
+        Self::try_join(server, address, query)
             .await
             .unwrap_or_else(|end| panic!("{query}: closed before joined: {end:?}"))
     }
@@ -61,7 +76,7 @@ impl Viewer {
     pub(crate) async fn join_patiently(server: &Server, query: &str) -> Self {
         let join = async {
             loop {
-                match Self::try_join(server, query).await {
+                match Self::try_join(server, server.address(), query).await {
                     Ok(viewer) => return viewer,
                     Err(End(code)) => assert_eq!(code, Some(4001), "{query}"),
                 }
@@ -72,14 +87,14 @@ impl Viewer {
 
     /// The code with which a viewer is sent away before it has joined.
     pub(crate) async fn sent_away(server: &Server, query: &str) -> Option<u16> {
-        match Self::try_join(server, query).await {
+        match Self::try_join(server, server.address(), query).await {
             Ok(viewer) => panic!("{query}: joined: {:?}", viewer.joined),
             Err(End(code)) => code,
         }
     }
 
-    async fn try_join(server: &Server, query: &str) -> Result<Self, End> {
-        let mut socket = connect(server, query, Some("chat-room.v1")).await;
+    async fn try_join(server: &Server, address: SocketAddr, query: &str) -> Result<Self, End> {
+        let mut socket = connect(server, address, query, Some("chat-room.v1")).await;
         let first = frame(&mut socket).await?;
         let value: Value =
             serde_json::from_str(&first).unwrap_or_else(|error| panic!("frame {first}: {error}"));
@@ -170,7 +185,7 @@ impl Viewer {
 impl PlainViewer {
     pub(crate) async fn join(server: &Server, query: &str) -> Self {
         Self {
-            socket: connect(server, query, None).await,
+            socket: connect(server, server.address(), query, None).await,
         }
     }
 
@@ -218,10 +233,10 @@ struct End(Option<u16>);
 
 async fn connect(
     server: &Server,
+    address: SocketAddr,
     query: &str,
     protocol: Option<&'static str>,
-) -> WebSocketStream<TcpStream> {
-    let address = server.address();
+) -> Socket {
     let url = format!("ws://{address}/websockets/chat-messages?{query}");
     let mut request = url.into_client_request().expect("a WebSocket request");
     if let Some(protocol) = protocol {
@@ -230,7 +245,13 @@ async fn connect(
             .insert("Sec-WebSocket-Protocol", HeaderValue::from_static(protocol));
     }
     within("a WebSocket handshake", async {
-        let stream = TcpStream::connect(address).await.expect("a connection");
+        let tcp = TcpStream::connect(address).await.expect("a connection");
+        let stream: Box<dyn Wire> = if server.is_secure() {
+            let tls = server.trust().secure(tcp, &["http/1.1"]).await;
+            Box::new(tls.expect("a TLS handshake"))
+        } else {
+            Box::new(tcp)
+        };
         let (socket, answer) = client_async(request, stream)
             .await
             .unwrap_or_else(|error| panic!("the upgrade for {query:?} failed: {error}"));
@@ -245,7 +266,7 @@ async fn connect(
 }
 
 /// The next text frame. Pings are answered underneath.
-async fn frame(socket: &mut WebSocketStream<TcpStream>) -> Result<String, End> {
+async fn frame(socket: &mut Socket) -> Result<String, End> {
     loop {
         match within("a frame from the server", socket.next()).await {
             Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
