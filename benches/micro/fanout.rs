@@ -11,6 +11,7 @@ use chat_room::fanout::{self, JoinRequest, Worker};
 use chat_room::log::{Begin, Config, Encoding, Entry, Log, LogShard, OpenShard};
 use chat_room::message::{HashKey, Message, MessageId, Position, Room, Timestamp};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -246,7 +247,11 @@ fn rooms(c: &mut Criterion) {
     const VIEWERS: usize = 8;
     let mut group = c.benchmark_group("8 viewers in each room");
     group.sample_size(20);
-    for rooms in [1, 10, 100, 1_000] {
+    let most = open_files() / (2 * VIEWERS + 1);
+    for rooms in [1, 10, 100, 1_000]
+        .into_iter()
+        .filter(|rooms| *rooms < most)
+    {
         group.throughput(Throughput::Elements(VIEWERS as u64));
         let mut stage = Stage::new(rooms, VIEWERS);
         let mut turn = 0;
@@ -261,6 +266,20 @@ fn rooms(c: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// How many open files there may be: as many as the rooms need, if the system allows it.
+fn open_files() -> usize {
+    const MANY: u64 = 65_536;
+    let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current.unwrap_or(MANY);
+    let most = limit.maximum.map_or(MANY, |most| most.min(MANY));
+    limit.current = Some(before.max(most));
+    let now = match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => before.max(most),
+        Err(_) => before,
+    };
+    usize::try_from(now).unwrap_or(usize::MAX)
 }
 
 /// From an accepted connection to the last byte of the history at the client.

@@ -9,7 +9,9 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::harness::{PlainViewer, Raw, Server, Shown, Viewer, eventually, within};
+use crate::harness::{
+    PlainViewer, Raw, Server, Shown, Viewer, allow_many_files, eventually, within,
+};
 
 /// Viewers that never read.
 async fn stalled(server: &Server, count: usize) -> Vec<Raw> {
@@ -180,6 +182,7 @@ async fn i1_i2_i3_flat_out_with_stalls_joins_and_leaves_everybody_sees_everythin
 
 #[tokio::test]
 async fn the_history_that_newcomers_get_is_encoded_once_and_not_for_each() {
+    allow_many_files();
     let server = Server::start(&["--workers", "1"]).await;
     let texts: Vec<_> = (0..100).map(|number| format!("message {number}")).collect();
     server.say_all("den", &texts).await;
@@ -215,6 +218,7 @@ const AN_IDLE_VIEWER: f64 = 1_536.0;
 #[tokio::test]
 async fn i4_an_idle_viewer_holds_little_memory() {
     const VIEWERS: u16 = 2_000;
+    allow_many_files();
     let server = Server::start(&["--workers", "1", "--ping-interval", "off"]).await;
     let mut viewers = Vec::new();
     let mut join = async |count: u16| {
@@ -233,6 +237,7 @@ async fn i4_an_idle_viewer_holds_little_memory() {
 
 #[tokio::test]
 async fn a_burst_of_connections_waits_in_the_backlog() {
+    allow_many_files();
     let server = Server::start(&["--workers", "1"]).await;
     let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("the kernel's limit");
     let burst = most

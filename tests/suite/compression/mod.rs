@@ -9,7 +9,9 @@ use flate2::{Decompress, FlushDecompress};
 use serde_json::{Value, json};
 
 use crate::harness::raw::{PING, PONG, TEXT};
-use crate::harness::{Frame, Raw, Server, Viewer, node, packages, python, suite_file, within};
+use crate::harness::{
+    Frame, Raw, Server, Viewer, allow_many_files, node, packages, python, suite_file, within,
+};
 
 const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 const VERSION: (&str, &str) = ("Sec-WebSocket-Version", "13");
@@ -168,6 +170,7 @@ async fn a_compressed_frame_is_a_1003_where_it_was_agreed_on_and_else_a_1002() {
 #[tokio::test]
 async fn a_thousand_viewers_cost_one_compression_a_batch() {
     const MESSAGES: usize = 10;
+    allow_many_files();
     let server = Server::start(&[]).await;
     let mut viewers = Vec::new();
     for _ in 0..1_000 {

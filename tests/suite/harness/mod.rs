@@ -10,6 +10,8 @@ mod viewer;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 pub(crate) use https::Trust;
 pub(crate) use launch::{Ended, Launch};
 pub(crate) use raw::{Frame, Raw};
@@ -22,6 +24,16 @@ pub(crate) use viewer::{PlainViewer, Shown, Viewer};
 
 /// How long a test waits for anything. Generous: it is reached only by what is broken, or by a very slow machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Lets this process have many open files, if it may: a thousand viewers are a thousand sockets.
+pub(crate) fn allow_many_files() {
+    const MANY: u64 = 65_536;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|files| files < MANY) {
+        limit.current = Some(limit.maximum.map_or(MANY, |most| most.min(MANY)));
+        setrlimit(Resource::Nofile, limit).expect("a higher limit of open files");
+    }
+}
 
 /// Waits until `condition` holds, and fails the test with `what` when it does not within [`DEADLINE`].
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {
