@@ -54,7 +54,7 @@ pub(crate) struct Record {
     warm: bool,
     /// When it asked to join, in microseconds.
     asked: u64,
-    /// When it had the answer. All of the history was due before that.
+    /// When the first bytes came behind the handshake. All of the history was due before that.
     joined: u64,
 }
 
@@ -136,7 +136,6 @@ impl Viewer {
         drop(permit);
         if let Some(record) = self.desk.borrow_mut().records.get_mut(self.index) {
             record.asked = asked;
-            record.joined = micros(self.plan.epoch.elapsed());
         }
         let mut scanner = Scanner::new(self.plan.target.encoding);
         self.desk
@@ -281,6 +280,9 @@ impl Desk {
             ..
         } = self;
         let record = &mut records[index];
+        if record.joined == 0 {
+            record.joined = now;
+        }
         let before = record.ledger.delivered;
         let frames = scanner.frames;
         let mut enter = |stamp: Stamp, troubles: &mut Vec<String>| match record.see(stamp, plan) {
