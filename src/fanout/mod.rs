@@ -219,11 +219,22 @@ impl Worker {
         if !self.turns.are_counted() {
             return;
         }
-        let began = Instant::now();
-        if self.turns.are_others_next(began) {
-            tokio::task::yield_now().await;
-            self.turns.others_had(began, Instant::now());
+        let now = Instant::now();
+        if self.turns.are_others_next(now) {
+            self.pause(now).await;
         }
+    }
+
+    /// Lets others have their turn between two sweeps, if this one was long.
+    async fn give_way_between(&self, now: Instant) {
+        if self.turns.was_long(now) {
+            self.pause(now).await;
+        }
+    }
+
+    async fn pause(&self, began: Instant) {
+        tokio::task::yield_now().await;
+        self.turns.others_had(began, Instant::now());
     }
 
     /// How many viewers it has.

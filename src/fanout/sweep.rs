@@ -87,7 +87,9 @@ impl Worker {
                     metrics.arrival_to_write.record(now.since(first.arrival));
                 }
             }
-            self.check_lag(&local, Instant::now());
+            let now = Instant::now();
+            self.check_lag(&local, now);
+            self.give_way_between(now).await;
             // What came meanwhile has called for a sweep of its own, after a rest.
             if !self.config.sweep_interval.is_zero() && bytes < MAX_SLICE {
                 break;

@@ -4,6 +4,9 @@
 //! turn after every few hundred writes. But their turn takes as long as there are some who wait:
 //! when a crowd comes in, a thousand handshakes. So a turn of theirs that was long is followed by a
 //! turn of the sweeps as long, and a crowd leaves half of the time to those who are there.
+//!
+//! Writes are not all that a sweep costs: in a room with few viewers and long messages it is the
+//! encoding. So between two sweeps the clock counts too.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -11,12 +14,17 @@ use std::time::{Duration, Instant};
 /// The least writes of a turn of the sweeps.
 const WRITES: usize = 256;
 
+/// After so long a turn of the sweeps ends between two of them, however few writes there were.
+const LONG: Duration = Duration::from_millis(1);
+
 /// The longest that a turn of the sweeps lasts because of the one before it.
 const LONGEST: Duration = Duration::from_millis(20);
 
 /// Keeps the turns.
 pub(super) struct Turns {
     writes: Cell<usize>,
+    /// When the sweeps' turn began.
+    began: Cell<Instant>,
     /// The sweeps' turn lasts until then at least.
     until: Cell<Instant>,
 }
@@ -25,6 +33,7 @@ impl Turns {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             writes: Cell::new(0),
+            began: Cell::new(now),
             until: Cell::new(now),
         }
     }
@@ -45,9 +54,15 @@ impl Turns {
         now >= self.until.get()
     }
 
+    /// Between two sweeps: whether others are to have their turn because this one was long.
+    pub(super) fn was_long(&self, now: Instant) -> bool {
+        now >= self.until.get() && now.saturating_duration_since(self.began.get()) >= LONG
+    }
+
     /// Others had a turn.
     pub(super) fn others_had(&self, began: Instant, now: Instant) {
         let taken = now.saturating_duration_since(began).min(LONGEST);
+        self.began.set(now);
         self.until.set(now + taken);
     }
 }
@@ -84,6 +99,26 @@ mod tests {
         }
         // But nobody waits much longer than the longest turn, even after a pause of the machine.
         assert!(share(Duration::from_millis(400)) < 0.1);
+    }
+
+    #[test]
+    fn others_have_a_turn_every_few_milliseconds_although_hardly_anything_is_written() {
+        let start = Instant::now();
+        let mut now = start;
+        let turns = Turns::new(now);
+        let mut had = 0;
+        while now - start < Duration::from_secs(1) {
+            // One write, of what took long to encode.
+            now += Duration::from_micros(700);
+            turns.wrote();
+            if turns.was_long(now) {
+                let began = now;
+                now += Duration::from_micros(300);
+                turns.others_had(began, now);
+                had += 1;
+            }
+        }
+        assert!((500..700).contains(&had), "{had} turns in a second");
     }
 
     #[test]

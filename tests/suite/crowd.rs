@@ -238,7 +238,9 @@ async fn i4_an_idle_viewer_holds_little_memory() {
 #[tokio::test]
 async fn a_burst_of_connections_waits_in_the_backlog() {
     allow_many_files();
-    let server = Server::start(&["--workers", "1"]).await;
+    // Who came first must still be let in on a slow machine when the last has been accepted.
+    let patient = ["--first-request-timeout", "1m", "--header-timeout", "1m"];
+    let server = Server::start(&[&["--workers", "1"][..], &patient].concat()).await;
     let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("the kernel's limit");
     let burst = most
         .trim()

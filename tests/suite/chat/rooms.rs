@@ -125,6 +125,8 @@ async fn a_newcomer_gets_the_last_hundred_on_both_instances() {
     let marker = caught_up(&[&first, &second], "late").await;
     let mut wanted: Vec<_> = sent.iter().cloned().chain([marker]).collect();
     for (name, server) in [("first", &first), ("second", &second)] {
+        // What was said last is there too before the next one joins.
+        wanted.push(caught_up(&[&first, &second], "late").await);
         let mut viewer = Viewer::join(server, "room=late").await;
         server.say("late", name).await;
         let history: Vec<_> = viewer

@@ -23,7 +23,7 @@ pub(crate) use tools::{
 pub(crate) use viewer::{PlainViewer, Shown, Viewer};
 
 /// How long a test waits for anything. Generous: it is reached only by what is broken, or by a very slow machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Lets this process have many open files, if it may: a thousand viewers are a thousand sockets.
 pub(crate) fn allow_many_files() {
