@@ -2,7 +2,7 @@
 //!
 //! # What
 //! [`run`] is the program's life: bind, connect to the stream, serve, and on a signal [`drain`] or
-//! [`reload`]. [`examine`] and [`check`] look at what there is and end.
+//! [`reload`]. [`examine`] and [`check()`] look at what there is and end.
 //!
 //! # How
 //! A multi-threaded runtime carries what has to do with the stream ([`stream`]: embedded service,
