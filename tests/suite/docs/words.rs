@@ -85,6 +85,11 @@ fn flags_that_are_named_exist() {
         let flags = command.get_arguments().filter_map(|flag| flag.get_long());
         known.extend(flags.map(|flag| format!("--{flag}")));
     }
+    // The load tool's: each field of its arguments is one.
+    let tool = fs::read_to_string(root().join("benches/load/args.rs")).expect("its arguments");
+    for field in found(&tool, r"(?m)^    pub\(crate\) ([a-z_]+):") {
+        known.insert(format!("--{}", field.replace('_', "-")));
+    }
     only("flag", r"(?:^|[\s`(\[])(--[a-z][a-z0-9-]*)", |flag| {
         known.contains(flag) || FLAGS_OF_OTHERS.contains(&flag)
     });
