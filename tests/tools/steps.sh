@@ -70,6 +70,18 @@ run_fuzzing() {
 }
 export -f run_fuzzing
 
+# What is shipped: static, small, and all that it needs in an empty root and in the image.
+run_shipped() {
+    local binary bytes
+    binary=$(bash packaging/static.sh dist)
+    bytes=$(stat --format=%s "$binary")
+    printf '%s: %s bytes\n' "$binary" "$bytes"
+    CHAT_ROOM_STATIC=$binary cargo test --test suite -- container:: --nocapture
+    # 12 MB is what one file to download may have.
+    [[ $bytes -le 12000000 ]] || { printf 'it has more than 12 MB\n' >&2; return 1; }
+}
+export -f run_shipped
+
 # The page's own modules, by node's test runner.
 run_page_tests() {
     local files
@@ -125,6 +137,7 @@ long() {
         step "chaos, round $round" 20m cargo test --test chaos -- --seconds 600 --seed "$RANDOM"
         step "chaos, https, round $round" 20m cargo test --test chaos -- --seconds 600 --seed "$RANDOM" --tls
     done
+    step 'static binary' 45m bash -e -c run_shipped
     step 'build, release' 30m cargo bench --no-run
     step 'micro benches' 2h cargo bench --benches
     step 'peers' 15m bash benches/peers/install.sh
