@@ -64,15 +64,13 @@ impl fmt::Display for Answer {
 /// Asks the instance, prints a line, and tells whether all is well.
 pub fn check(settings: &Settings, question: Question) -> bool {
     let address = reachable(settings.metrics_listen.unwrap_or(settings.listen));
+    // The operations' own address has no TLS.
+    let tls = settings.metrics_listen.is_none() && settings.tls_cert.is_some();
     let path = question.path();
+    let scheme = if tls { "https" } else { "http" };
     let answer = Answer {
-        url: format!("http://{address}{path}"),
-        outcome: match (&settings.metrics_listen, &settings.tls_cert) {
-            (None, Some(_)) => Err(invalid(
-                "TLS is spoken there: give this an address of its own by --metrics-listen",
-            )),
-            _ => ask(address, path),
-        },
+        url: format!("{scheme}://{address}{path}"),
+        outcome: ask(address, tls, path),
     };
     // Without anywhere to write to, the exit code has to do.
     let _ = writeln!(io::stdout(), "{answer}");
@@ -90,20 +88,27 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn ask(address: SocketAddr, path: &str) -> io::Result<Said> {
+fn ask(address: SocketAddr, tls: bool, path: &str) -> io::Result<Said> {
     if address.port() == 0 {
         return Err(invalid("the port is the system's choice: set one"));
     }
-    let mut tcp = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let tcp = TcpStream::connect_timeout(&address, PATIENCE)?;
     tcp.set_read_timeout(Some(PATIENCE))?;
     tcp.set_write_timeout(Some(PATIENCE))?;
-    write!(
-        tcp,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let answer = if tls {
+        exchange(crate::tls::believing(address.ip(), tcp)?, &request)
+    } else {
+        exchange(tcp, &request)
+    };
+    read(&String::from_utf8_lossy(&answer?))
+}
+
+fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
-    tcp.take(MOST).read_to_end(&mut answer)?;
-    read(&String::from_utf8_lossy(&answer))
+    stream.take(MOST).read_to_end(&mut answer)?;
+    Ok(answer)
 }
 
 fn read(answer: &str) -> io::Result<Said> {

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::draining;
+use crate::faults::make_certificates;
 use crate::harness::{Ended, Launch, Server};
 use crate::trouble::Holder;
 
@@ -69,6 +70,26 @@ async fn health_asks_the_address_of_the_operations_where_they_have_one() {
     let elsewhere = ask(&server, &[]).await;
     assert_eq!(elsewhere.code, Some(1), "{elsewhere:?}");
     assert!(elsewhere.stdout.contains("404"), "{elsewhere:?}");
+}
+
+#[tokio::test]
+async fn health_asks_over_tls_where_that_is_spoken() {
+    let launch = Launch::new();
+    make_certificates(launch.folder());
+    let files = ["--tls-cert", "localhost.pem", "--tls-key", "localhost.key"];
+    let server = launch.args(&files).start_unready().await;
+    let here = Launch::new().listen(server.address()).args(&["health"]);
+    let file = |name: &str| server.folder().join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (file(files[1]), file(files[3]));
+    let alive = here
+        .args(&[files[0], &certificate, files[2], &key])
+        .run()
+        .await;
+    assert_eq!(alive.code, Some(0), "{alive:?}");
+    assert!(alive.stdout.starts_with("ok   https://"), "{alive:?}");
+    // Asked without it, what answers there is not understood.
+    let otherwise = ask(&server, &[]).await;
+    assert_eq!(otherwise.code, Some(1), "{otherwise:?}");
 }
 
 #[tokio::test]
