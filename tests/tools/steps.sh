@@ -137,7 +137,6 @@ long() {
         step "chaos, round $round" 20m cargo test --test chaos -- --seconds 600 --seed "$RANDOM"
         step "chaos, https, round $round" 20m cargo test --test chaos -- --seconds 600 --seed "$RANDOM" --tls
     done
-    step 'static binary' 45m bash -e -c run_shipped
     step 'build, release' 30m cargo bench --no-run
     step 'micro benches' 2h cargo bench --benches
     step 'peers' 15m bash benches/peers/install.sh
@@ -164,6 +163,7 @@ long() {
     load 'sweeps' --rate 500 --vary sweep=0,5,20,50
     load 'ramp' --viewers 1000 --rate 100 --ramp 25ms
     seconds=${SECONDS_OF_SOAK:-600} load 'soak' --viewers 2000 --rate 50 --soak
+    step 'static binary' 45m bash -e -c run_shipped
 }
 
 case ${1:-} in
