@@ -295,7 +295,10 @@ mod tests {
                 !second_end.is_finished(),
                 "the second may still take its time"
             );
-            second.write_all(&[22, 3, 1, 0, 1, 77]).await.unwrap();
+            second
+                .write_all(&[22, 3, 1, 0, 4, 77, 0, 0, 0])
+                .await
+                .unwrap();
             assert!(second_end.await.unwrap().is_none(), "but not say anything");
             assert!(port.handshakes.under_way.borrow().is_empty());
         };
