@@ -1,7 +1,7 @@
 # The commands of this project. `make test` is what CI runs; see tests/tools/steps.sh for what is in it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove bench static docs chaos tools clean-tools
+.PHONY: help run test prove bench static dist docs chaos tools clean-tools
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ bench: ## The load bench with its defaults (cargo bench --bench load -- --help l
 
 static: ## Build the static binary for this machine's architecture, small and with all optimizations, and say where it is
 	@bash packaging/static.sh
+
+dist: ## Make what is handed out, in target/dist: the static binary, licences, list of parts (SBOM), checksums
+	@bash packaging/dist.sh
 
 docs: ## Write the README's tables of settings and metrics anew, from the code
 	UPDATE_DOCS=1 cargo test --test suite -- docs::

@@ -73,9 +73,12 @@ export -f run_fuzzing
 # What is shipped: static, small, and all that it needs in an empty root and in the image.
 run_shipped() {
     local binary bytes
-    binary=$(bash packaging/static.sh dist)
+    binary=$(bash packaging/dist.sh)
+    binary=${binary%%$'\n'*}
     bytes=$(stat --format=%s "$binary")
     printf '%s: %s bytes\n' "$binary" "$bytes"
+    (cd "$(dirname "$binary")" && sha256sum --check "$binary.sha256")
+    .tools/venv/bin/python tests/tools/check_dist.py "$binary"
     CHAT_ROOM_STATIC=$binary cargo test --test suite -- container:: --nocapture
     # 12 MB is what one file to download may have.
     [[ $bytes -le 12000000 ]] || { printf 'it has more than 12 MB\n' >&2; return 1; }
