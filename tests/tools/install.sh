@@ -2,7 +2,7 @@
 # Installs what the tests need and this machine lacks.
 #
 #   Debian packages   chromium and fonts for the browser tests, node and npm, python3 with venv, systemd for its
-#                     systemd-analyze (apt, as root or with sudo); iproute2 for root
+#                     systemd-analyze (apt, as root or with sudo); iproute2 for root; buildah if it can be had
 #   .tools/venv       a Python environment with requirements.txt
 #   .tools/node       npm packages of package-lock.json
 #   .tools/prometheus Prometheus and promtool, out of Debian's package; no service is installed
@@ -70,6 +70,17 @@ install_debian_packages() {
         fail "apt-get could not install: ${packages[*]}" "$remedy"
 }
 
+# Wanted and not needed: without it the test of the image says that it was not run.
+install_image_builder() {
+    command -v buildah >/dev/null && return
+    if command -v apt-get >/dev/null && as_root true; then
+        say 'apt-get install buildah'
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq || true
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends buildah >/dev/null || true
+    fi
+    command -v buildah >/dev/null || say 'there is no buildah, and none to be had: no image will be built'
+}
+
 # What the folders under .tools are made from.
 checksum() {
     cat "$here/install.sh" "$here/requirements.txt" "$here/package-lock.json" | sha256sum | cut -d' ' -f1
@@ -113,6 +124,7 @@ install_prometheus() {
 }
 
 install_debian_packages
+install_image_builder
 readonly wanted=$(checksum)
 if [[ $(cat "$tools/stamp" 2>/dev/null) == "$wanted" && -x $tools/venv/bin/python && -d $tools/node/node_modules && -x $tools/prometheus/promtool ]]; then
     say "everything is in place"

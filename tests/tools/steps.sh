@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# The same flags for every step: nothing is built twice.
+# The same flags for every step, also those of link_statically: nothing is built twice.
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 export RUST_BACKTRACE=${RUST_BACKTRACE:-1}
 
@@ -70,7 +70,7 @@ run_fuzzing() {
 }
 export -f run_fuzzing
 
-# What is shipped: static, small, and all that it needs in an empty root and in the image.
+# What is shipped: static, small, all that it needs in an empty root and in the image, and true in what is said of it.
 run_shipped() {
     local binary bytes
     binary=$(bash packaging/dist.sh)
@@ -97,6 +97,22 @@ run_page_tests() {
 }
 export -f run_page_tests
 
+# Has everything built static from here on, where this machine can link so: what is tested is then the very program that runs
+# in an empty root and in the image, and the tests there need no build of their own.
+link_statically() {
+    local folder host static_flags
+    source packaging/static-flags.sh
+    folder=$(mktemp -d)
+    # shellcheck disable=SC2086 # several flags are meant
+    if printf 'fn main() {}\n' | rustc --target "$host" $static_flags -o "$folder/probe" - && "$folder/probe"; then
+        export CARGO_BUILD_TARGET=$host RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }$static_flags"
+        printf 'everything is built static, for %s\n' "$host"
+    else
+        printf 'NOT RUN: this machine links no static program, so the tests in an empty root and in an image have none\n'
+    fi
+    rm -rf "$folder"
+}
+
 need() {
     cargo "$1" --version >/dev/null 2>&1 && return
     printf 'cargo %s is missing: rustup component add %s\n' "$1" "$2" >&2
@@ -106,6 +122,7 @@ need() {
 everyday() {
     need fmt rustfmt
     need clippy clippy
+    link_statically
     step 'tools' 15m bash tests/tools/install.sh
     step 'format' 1m cargo fmt --check
     step 'lints' 15m cargo clippy --all-targets -- -D warnings
