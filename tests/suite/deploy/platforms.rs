@@ -267,17 +267,48 @@ fn the_load_balancer_closes_idle_connections_before_the_program_does_and_no_quie
     }
 }
 
+/// With a platform's settings, but for what concerns AWS, which is refused together with the embedded stream.
+fn launch(platform: &Platform, operations: &str) -> Launch {
+    let args = ["--kinesis", "embedded", "--metrics-listen", operations];
+    let env = platform.env.iter();
+    env.filter(|(name, _)| name != "CHAT_ROOM_REGION")
+        .fold(Launch::new(), |launch, (name, value)| {
+            launch.env(name, value)
+        })
+        .args(&args)
+}
+
 #[tokio::test]
 async fn the_settings_of_every_platform_are_taken() {
     for platform in [fargate(), kubernetes()] {
-        let mut launch =
-            Launch::new().args(&["--kinesis", "embedded", "--metrics-listen", "127.0.0.1:0"]);
-        for (name, value) in &platform.env {
-            // What concerns AWS is refused together with the embedded stream.
-            if name != "CHAT_ROOM_REGION" {
-                launch = launch.env(name, value);
-            }
-        }
-        launch.start().await.stop().await;
+        // Ended by force: a stop would first wait for a load balancer.
+        drop(launch(&platform, "127.0.0.1:0").start().await);
     }
+}
+
+#[tokio::test]
+async fn what_fargate_asks_the_container_is_what_the_image_asks_and_is_answered() {
+    let template = yaml(CLOUDFORMATION).remove(0);
+    let container = &template["Resources"]["Task"]["Properties"]["ContainerDefinitions"][0];
+    let asked = list(&container["HealthCheck"]["Command"]);
+    let image = read("Dockerfile");
+    let (_, check) = image.split_once("HEALTHCHECK ").expect("a check");
+    let (_, command) = check
+        .lines()
+        .next()
+        .and_then(|line| line.split_once(" CMD "))
+        .expect("a command");
+    let command: Vec<Value> = serde_json::from_str(command).expect("a list");
+    assert_eq!(asked, [&[Value::from("CMD")], &command[..]].concat());
+    assert_eq!(command[0], "/chat-room");
+
+    let server = launch(&fargate(), "127.0.0.1:0").start().await;
+    let url = server.metrics_url("");
+    let address = url.strip_prefix("http://").expect("an address");
+    let mut check = launch(&fargate(), address);
+    for word in &command[1..] {
+        check = check.args(&[word.as_str().expect("a word")]);
+    }
+    let said = check.run().await;
+    assert_eq!(said.code, Some(0), "{said:?}");
 }
