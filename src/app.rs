@@ -189,7 +189,7 @@ async fn live(
     let embedded = stream.certificate();
     let embedded = embedded.map(|certificate| ("embedded-tls-cert", certificate));
     for (setting, certificate) in own.into_iter().chain(embedded) {
-        reload.certificate(setting, move || certificate.renew());
+        reload.certificate(setting, certificate);
     }
     let addresses = Addresses {
         chat: listeners.first().map(http::Listener::address),

@@ -3,10 +3,13 @@
 //! ALPN offers HTTP/2 and HTTP/1.1. A client that asks for neither is served too: what it speaks shows
 //! in its first bytes, as without TLS.
 
+mod expiry;
+
 use std::io;
 use std::net::{IpAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio_rustls::TlsAcceptor;
@@ -67,6 +70,14 @@ impl Certificate {
     pub fn renew(&self) -> io::Result<()> {
         self.current.0.store(Arc::new(load(&self.files)?));
         Ok(())
+    }
+
+    /// When the first of the certificate and those between it and its root runs out; `None` if that is not to be read.
+    #[must_use]
+    pub fn expiry(&self) -> Option<SystemTime> {
+        let key = self.current.0.load();
+        let ends = key.cert.iter().map(|certificate| expiry::of(certificate));
+        ends.flatten().min()
     }
 
     /// What takes connections. Sessions are resumed by tickets, so that it keeps nothing of them.

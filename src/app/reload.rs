@@ -1,8 +1,9 @@
 //! SIGHUP: what can be taken anew while the program runs, and what cannot.
 
 use std::convert::Infallible;
-use std::io;
+use std::time::UNIX_EPOCH;
 
+use metrics::gauge;
 use tokio::signal::unix::Signal;
 use tracing::{error, info, warn};
 
@@ -10,7 +11,8 @@ use super::health::Health;
 use super::supervision::Supervision;
 use crate::config::{self, Settings};
 use crate::http::Readiness;
-use crate::telemetry::Logs;
+use crate::telemetry::{Logs, names};
+use crate::tls::Certificate;
 
 /// Reads all layers of settings again.
 pub type Reread<'a> = dyn Fn() -> Result<Settings, config::Error> + 'a;
@@ -21,13 +23,8 @@ pub(super) struct Reload<'a> {
     started: &'a Settings,
     reread: &'a Reread<'a>,
     logs: Logs,
-    certificates: Vec<Certificate>,
-}
-
-/// A certificate that can be read again, and which setting names it.
-struct Certificate {
-    setting: &'static str,
-    renew: Box<dyn Fn() -> io::Result<()>>,
+    /// With the settings that name them.
+    certificates: Vec<(&'static str, Certificate)>,
 }
 
 impl<'a> Reload<'a> {
@@ -40,14 +37,10 @@ impl<'a> Reload<'a> {
         }
     }
 
-    /// Has a certificate, the one that `setting` names, read again by `renew` from now on.
-    pub(super) fn certificate(
-        &mut self,
-        setting: &'static str,
-        renew: impl Fn() -> io::Result<()> + 'static,
-    ) {
-        let renew = Box::new(renew);
-        self.certificates.push(Certificate { setting, renew });
+    /// Has a certificate, the one that `setting` names, read again from now on.
+    pub(super) fn certificate(&mut self, setting: &'static str, certificate: Certificate) {
+        tell_expiry(setting, &certificate);
+        self.certificates.push((setting, certificate));
     }
 
     /// Reloads at each signal, for ever.
@@ -76,9 +69,12 @@ impl<'a> Reload<'a> {
             Ok(settings) => self.take(&settings),
             Err(error) => error!(%error, "cannot reload the settings: they stay as they are"),
         }
-        for Certificate { setting, renew } in &self.certificates {
-            match renew() {
-                Ok(()) => info!(setting, "reloaded the certificate"),
+        for (setting, certificate) in &self.certificates {
+            match certificate.renew() {
+                Ok(()) => {
+                    tell_expiry(setting, certificate);
+                    info!(setting, "reloaded the certificate");
+                }
                 Err(error) => {
                     error!(setting, %error, "cannot reload the certificate: it stays as it is");
                 }
@@ -96,4 +92,14 @@ impl<'a> Reload<'a> {
             warn!(settings, "changed, but taken only at the next start");
         }
     }
+}
+
+/// Sets the metric: the one outage that stands in the calendar.
+fn tell_expiry(setting: &'static str, certificate: &Certificate) {
+    let Some(expiry) = certificate.expiry() else {
+        warn!(setting, "cannot tell when the certificate runs out");
+        return;
+    };
+    let since = expiry.duration_since(UNIX_EPOCH).unwrap_or_default();
+    gauge!(names::HTTP_CERTIFICATE_EXPIRY, "setting" => setting).set(since.as_secs_f64());
 }

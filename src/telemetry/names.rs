@@ -90,6 +90,8 @@ metrics! {
         "Connections refused because as many as allowed were open: full (in all), address (of one client).";
     Counter => HTTP_TLS_HANDSHAKES "chat_room_http_tls_handshakes_total" ["outcome"]
         "TLS handshakes: done, failed, late (not in time), displaced (by newer ones), plain (HTTP without TLS).";
+    Gauge => HTTP_CERTIFICATE_EXPIRY "chat_room_http_certificate_expiry_timestamp_seconds" ["setting"]
+        "When the certificate that the setting names, or one between it and its root, runs out: seconds since 1970.";
     Counter => HTTP_ACCEPT_ERRORS "chat_room_http_accept_errors_total" []
         "Failed attempts to accept a connection, such as for want of file descriptors.";
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chat_room::embedded::Tls;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
 /// Names the folder with the certificates, in the process that has the test's body.
 const FOLDER: &str = "CHAT_ROOM_TEST_CERTIFICATES";
@@ -52,11 +52,17 @@ pub(super) fn run<F: Future<Output = ()>>(name: &str, body: impl FnOnce() -> F) 
 }
 
 pub(crate) fn make_certificates(folder: &Path) {
+    make_certificates_until(folder, 4096);
+}
+
+/// With a certificate that runs out at the beginning of this year.
+pub(crate) fn make_certificates_until(folder: &Path, year: i32) {
     let mut root = CertificateParams::default();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(["localhost", "127.0.0.1"].map(str::to_owned)).unwrap();
+    let mut leaf = CertificateParams::new(["localhost", "127.0.0.1"].map(str::to_owned)).unwrap();
+    leaf.not_after = date_time_ymd(year, 1, 1);
     let leaf = leaf.signed_by(&key, &root).unwrap();
     for (file, text) in [
         ("root.pem", root.pem()),

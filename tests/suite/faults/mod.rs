@@ -15,7 +15,7 @@ mod subscriptions;
 mod together;
 mod world;
 
-pub(crate) use https::make_certificates;
+pub(crate) use https::{make_certificates, make_certificates_until};
 use world::{Settings, World};
 
 /// Makes tests that run in process.

@@ -12,7 +12,7 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::faults::make_certificates;
+use crate::faults::make_certificates_until;
 use crate::harness::{Launch, PlainViewer, Raw, Server, Viewer, eventually, within};
 use wire::Wire;
 
@@ -161,6 +161,12 @@ async fn a_certificate_is_renewed_on_sighup_and_viewers_stay() {
         trust.secure(tcp, HTTP_1).await.map(drop)
     };
     assert!(page(&old).await.is_ok());
+    let runs_out = "chat_room_http_certificate_expiry_timestamp_seconds{setting=\"tls-cert\"}";
+    let the_year_4096 = server.metric(runs_out).await;
+    assert!(
+        (the_year_4096 - 67_090_118_400.0).abs() < 1.0,
+        "{the_year_4096}"
+    );
 
     // What cannot be used changes nothing and is said.
     let file = |name: &str| server.folder().join(name);
@@ -174,7 +180,7 @@ async fn a_certificate_is_renewed_on_sighup_and_viewers_stay() {
     assert!(page(&old).await.is_ok(), "the old one stays");
     std::fs::write(file("localhost.key"), key).expect("the key");
 
-    make_certificates(server.folder());
+    make_certificates_until(server.folder(), 2040);
     let new = server.trust();
     server.signal(Signal::HUP);
     eventually("the new certificate is shown", || async {
@@ -182,6 +188,10 @@ async fn a_certificate_is_renewed_on_sighup_and_viewers_stay() {
     })
     .await;
     assert!(page(&old).await.is_err(), "and no longer the old one");
+    eventually("its end is told", || async {
+        (server.metric(runs_out).await - 2_208_988_800.0).abs() < 1.0
+    })
+    .await;
     server.say("den", "still here").await;
     assert_eq!(viewer.next().await, "still here", "who was in stays in");
 }
