@@ -4,6 +4,7 @@
 //! message may not say is in `http::publishing`.
 
 mod crowds;
+mod http2;
 mod limits;
 mod requests;
 
