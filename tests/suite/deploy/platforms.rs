@@ -224,9 +224,24 @@ fn systemd() -> Platform {
     }
 }
 
+/// As the README starts it.
+fn docker() -> Platform {
+    let readme = read("README.md");
+    let (_, stop) = readme
+        .split_once("docker run --stop-timeout ")
+        .expect("a command");
+    Platform {
+        name: "docker run",
+        env: Vec::new(),
+        stop: seconds(&Value::from(stop.split(' ').next().expect("seconds"))),
+        // Nobody looks.
+        notices: Duration::ZERO,
+    }
+}
+
 #[test]
 fn every_platform_gives_a_stop_more_time_than_it_takes() {
-    for platform in [fargate(), kubernetes(), systemd()] {
+    for platform in [fargate(), kubernetes(), systemd(), docker()] {
         let settings = platform.settings();
         // Closing (RFC 6455), deregistering and ending the tasks have limits of their own: 6, 5 and 1 s, and requests that are
         // under way get a second more than a publisher waits.

@@ -10,12 +10,14 @@ use chat_room::telemetry::names::metrics_table;
 use regex_lite::Regex;
 
 /// Flags of other programs in commands that are shown.
-const FLAGS_OF_OTHERS: [&str; 5] = [
+const FLAGS_OF_OTHERS: [&str; 7] = [
     "--release",
     "--data-binary",
     "--stream-arn",
     "--bench",
     "--only",
+    "--reference",
+    "--stop-timeout",
 ];
 
 /// What the program serves.
