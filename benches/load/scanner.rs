@@ -8,6 +8,9 @@ const MOST: usize = 1 << 20;
 /// A frame's bit that says it is compressed (RFC 7692, section 6).
 const RSV1: u8 = 0x40;
 
+/// The first byte of a text frame that is neither a part of a message nor compressed.
+const WHOLE_TEXT: u8 = 0x81;
+
 /// What a viewer learns from its bytes.
 pub(crate) enum Event<'a> {
     /// A message.
@@ -65,7 +68,14 @@ impl Scanner {
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Event<'_>)) {
         while !bytes.is_empty() {
             let Some(remaining) = self.remaining else {
-                bytes = self.feed_head(bytes, &mut tell);
+                bytes = match self.whole_message(bytes) {
+                    Some((stamp, rest)) => {
+                        tell(Event::Message(stamp));
+                        self.frames += 1;
+                        rest
+                    }
+                    None => self.feed_head(bytes, &mut tell),
+                };
                 continue;
             };
             let here = usize::try_from(remaining)
@@ -87,6 +97,24 @@ impl Scanner {
                 self.end(&mut tell);
             }
         }
+    }
+
+    /// The message of a plain frame that begins here and lies here whole, and what comes behind it.
+    ///
+    /// PERFORMANCE: nearly all are such, and are looked at where they lie.
+    fn whole_message<'a>(&self, bytes: &'a [u8]) -> Option<(Stamp, &'a [u8])> {
+        let (&[first, second], _) = bytes.split_first_chunk()?;
+        if self.head_length != 0 || self.encoding != Encoding::Plain || first != WHOLE_TEXT {
+            return None;
+        }
+        let head = match second {
+            126 => 4,
+            0..126 => 2,
+            _ => return None,
+        };
+        let length = usize::try_from(head_says(bytes.get(..head)?)?).ok()?;
+        let (payload, rest) = bytes.get(head..)?.split_at_checked(length)?;
+        Some((Stamp::decode(payload.first_chunk()?)?, rest))
     }
 
     fn opcode(&self) -> u8 {
