@@ -6,7 +6,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::net::{SendFlags, send};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::ServerConnection;
 
@@ -29,6 +31,12 @@ pub struct Tls {
     session: RefCell<ServerConnection>,
     /// There may be something decrypted that was not read yet.
     unread: Cell<bool>,
+}
+
+/// Where a write goes, looked up beforehand.
+pub(super) enum Outlet<'a> {
+    Plain(BorrowedFd<'a>, &'a TcpStream),
+    Tls(&'a Tls),
 }
 
 impl From<TcpStream> for Stream {
@@ -71,10 +79,33 @@ impl Stream {
         }
     }
 
+    pub(super) fn outlet(&self) -> Outlet<'_> {
+        match self {
+            Self::Plain(tcp) => Outlet::Plain(tcp.as_fd(), tcp),
+            Self::Tls(tls) => Outlet::Tls(tls),
+        }
+    }
+
+    /// Writes what was taken, as far as the socket takes it, and says how many bytes are left.
+    pub(super) fn flush(&self) -> io::Result<usize> {
+        match self {
+            Self::Plain(_) => Ok(0),
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
+}
+
+impl Outlet<'_> {
     /// Takes as much as there is room for, 0 if there is none.
+    ///
+    /// PERFORMANCE: the kernel knows best whether there is room. tokio's record of the socket, which is elsewhere in
+    /// memory, is only asked when there is none, for then it has to know.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let taken = match self {
-            Self::Plain(tcp) => tcp.try_write(bytes),
+            Self::Plain(socket, tcp) => match send(socket, bytes, SendFlags::NOSIGNAL) {
+                Ok(taken) => return Ok(taken),
+                Err(_) => tcp.try_write(bytes),
+            },
             Self::Tls(tls) => tls.try_write(bytes),
         };
         match taken {
@@ -86,16 +117,8 @@ impl Stream {
     /// Whether something that was taken is not written yet.
     pub(super) fn holds(&self) -> bool {
         match self {
-            Self::Plain(_) => false,
+            Self::Plain(..) => false,
             Self::Tls(tls) => tls.session.borrow().wants_write(),
-        }
-    }
-
-    /// Writes what was taken, as far as the socket takes it, and says how many bytes are left.
-    pub(super) fn flush(&self) -> io::Result<usize> {
-        match self {
-            Self::Plain(_) => Ok(0),
-            Self::Tls(tls) => tls.flush(),
         }
     }
 }
@@ -254,17 +277,17 @@ mod tests {
         // As long as nobody reads, the socket fills, and then nothing more is taken.
         let mut taken = 0;
         loop {
-            let more = stream.try_write(&bytes[taken..]).unwrap();
+            let more = stream.outlet().try_write(&bytes[taken..]).unwrap();
             taken += more;
             let held = stream.flush().unwrap();
             assert!(held < MOST_HELD + 1_024, "{held}");
-            assert_eq!(held > 0, stream.holds());
+            assert_eq!(held > 0, stream.outlet().holds());
             if more == 0 {
                 break;
             }
         }
-        assert!(stream.holds() && taken < bytes.len(), "{taken}");
-        assert_eq!(stream.try_write(b"").unwrap(), 0);
+        assert!(stream.outlet().holds() && taken < bytes.len(), "{taken}");
+        assert_eq!(stream.outlet().try_write(b"").unwrap(), 0);
 
         let length = bytes.len();
         let reading = tokio::spawn(async move {
@@ -274,13 +297,13 @@ mod tests {
             (client, all)
         });
         let mut sizes = [1, 100, 20_000, 70_000].iter().cycle();
-        while taken < bytes.len() || stream.holds() {
+        while taken < bytes.len() || stream.outlet().holds() {
             timeout(LIMIT, stream.tcp().writable())
                 .await
                 .unwrap()
                 .unwrap();
             let end = bytes.len().min(taken + sizes.next().unwrap());
-            taken += stream.try_write(&bytes[taken..end]).unwrap();
+            taken += stream.outlet().try_write(&bytes[taken..end]).unwrap();
             stream.flush().unwrap();
         }
         let (mut client, all) = reading.await.unwrap();

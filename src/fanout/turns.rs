@@ -1,7 +1,7 @@
 //! Whose turn it is on a worker's thread: the sweeps', or everybody else's.
 //!
 //! PERFORMANCE: publishers who are served within a sweep make the next one larger, so they have a
-//! turn after every few hundred writes. But their turn takes as long as there are some who wait:
+//! turn after every few dozen writes. But their turn takes as long as there are some who wait:
 //! when a crowd comes in, a thousand handshakes. So a turn of theirs that was long is followed by a
 //! turn of the sweeps as long, and a crowd leaves half of the time to those who are there.
 //!
@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// The least writes of a turn of the sweeps.
-const WRITES: usize = 256;
+const WRITES: usize = 32;
 
 /// After so long a turn of the sweeps ends between two of them, however few writes there were.
 const LONG: Duration = Duration::from_millis(1);
@@ -122,9 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn who_needs_little_has_it_after_every_few_hundred_writes() {
+    fn who_needs_little_has_it_after_every_few_dozen_writes() {
         let share = share(Duration::from_micros(100));
-        let turn = 2.56;
+        let turn = 0.32;
         assert!((share - turn / (turn + 0.1)).abs() < 0.01, "{share}");
     }
 }

@@ -11,7 +11,7 @@ use socket2::SockRef;
 
 use super::outbox::Outbox;
 use super::room::LocalRoom;
-use super::stream::Stream;
+use super::stream::{Outlet, Stream};
 use crate::log::Encoding;
 
 /// A viewer of one room, owned by one worker.
@@ -116,14 +116,19 @@ impl Viewer {
         matches!(*self.state.borrow(), State::Closed | State::Gone)
     }
 
+    /// Where writes to it go.
+    pub(super) fn outlet(&self) -> Outlet<'_> {
+        self.stream.outlet()
+    }
+
     /// Writes as much as the socket takes, 0 if it is full.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.try_write(bytes)
+        self.outlet().try_write(bytes)
     }
 
     /// Whether its socket has not taken all that was written: it is behind, be it by that alone.
     pub(super) fn holds(&self) -> bool {
-        self.stream.holds()
+        self.outlet().holds()
     }
 
     /// Has its socket take the rest of what was written; says how many bytes are left.

@@ -85,7 +85,8 @@ impl<T> Lanes<T> {
                 .ending
                 .iter()
                 .any(|old| old.range.overlaps(&lane.range));
-            if !(ended && lane.is_ready() && lane.pause.is_over(now)) {
+            let due = lane.pause.is_over(now) && lane.gathers_until(now).is_none();
+            if !(ended && lane.is_ready() && due) {
                 continue;
             }
             let batch = batch::take(&mut lane.queue, &self.limits);
@@ -117,6 +118,7 @@ impl<T> Lanes<T> {
         let Some(lane) = lanes.next() else {
             return settled;
         };
+        lane.expect_company(now);
         match answer {
             Answer::Lost => {
                 let flight = lane.flight.iter();
@@ -243,9 +245,9 @@ impl<T> Lanes<T> {
     /// When to come back, if nothing else happens before.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let ready = self.open.iter().filter(|lane| lane.is_ready());
-        let pauses = ready.filter_map(|lane| lane.pause.until);
-        // A lane whose pause is over waits for something that is an event of its own.
-        let ahead = pauses.filter(|until| *until > now);
+        let waits = ready.filter_map(|lane| lane.pause.until.max(lane.gathers_until(now)));
+        // A lane that waits for nothing of its own waits for something that is an event of its own.
+        let ahead = waits.filter(|until| *until > now);
         let map = self.refresh.due().filter(|_| !self.refresh.running);
         ahead.chain(map).min()
     }

@@ -31,6 +31,10 @@ impl<T> Queue<T> {
         self.0.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Appends a message, which is newer than all.
     pub(super) fn push(&mut self, message: Waiting<T>) {
         debug_assert!(self.0.back().is_none_or(|last| last.order < message.order));

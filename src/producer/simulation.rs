@@ -12,6 +12,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::batch::Record as CallRecord;
+use super::lane::GATHERING;
 use super::lanes::{Answer, Call, CallId, Lanes, Limits, Settled};
 use crate::kinesis::{HashKeyRange, PutEntry, PutOutcome, Record, Shard, ShardId, kpl};
 use crate::message::{HashKey, Position, Room, SequenceNumber, Timestamp};
@@ -463,9 +464,47 @@ fn what_arrives_during_a_call_becomes_the_next_one() {
     assert_eq!(world.flying.len(), 1);
     world.write_one(false);
     world.answer_one(false);
+    world.now += GATHERING;
     world.send();
     assert_eq!(world.flying[0].entries.len(), 1);
     assert_eq!(world.flying[0].rooms.len(), 2);
+}
+
+#[test]
+fn those_who_were_answered_are_waited_for_but_only_for_a_moment() {
+    let mut world = at_rest(1);
+    for room in ["a", "b", "c"] {
+        say(&mut world, room);
+    }
+    world.send();
+    let answer = |world: &mut World| {
+        world.write_one(false);
+        world.answer_one(false);
+    };
+    answer(&mut world);
+    // Nobody else was there: nothing waits when all three have come again.
+    say(&mut world, "a");
+    say(&mut world, "b");
+    world.send();
+    assert!(world.flying.is_empty());
+    let until = world.now + GATHERING;
+    assert_eq!(world.lanes.deadline(world.now), Some(until));
+    say(&mut world, "c");
+    world.send();
+    assert_eq!(world.flying[0].rooms.len(), 3);
+    // Only one comes: it waits until the time is up.
+    answer(&mut world);
+    say(&mut world, "a");
+    world.send();
+    assert!(world.flying.is_empty());
+    world.now += GATHERING;
+    world.send();
+    assert_eq!(world.flying.len(), 1);
+    // Whoever is alone is not waited for by itself, nor is who comes much later.
+    answer(&mut world);
+    say(&mut world, "a");
+    world.send();
+    assert_eq!(world.flying.len(), 1);
 }
 
 #[test]
