@@ -1,7 +1,7 @@
 //! SIGHUP: what can be taken anew while the program runs, and what cannot.
 
 use std::convert::Infallible;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use metrics::gauge;
 use tokio::signal::unix::Signal;
@@ -39,7 +39,8 @@ impl<'a> Reload<'a> {
 
     /// Has a certificate, the one that `setting` names, read again from now on.
     pub(super) fn certificate(&mut self, setting: &'static str, certificate: Certificate) {
-        tell_expiry(setting, &certificate);
+        let until = tell_expiry(setting, &certificate);
+        info!(setting, until, "certificate");
         self.certificates.push((setting, certificate));
     }
 
@@ -72,8 +73,8 @@ impl<'a> Reload<'a> {
         for (setting, certificate) in &self.certificates {
             match certificate.renew() {
                 Ok(()) => {
-                    tell_expiry(setting, certificate);
-                    info!(setting, "reloaded the certificate");
+                    let until = tell_expiry(setting, certificate);
+                    info!(setting, until, "reloaded the certificate");
                 }
                 Err(error) => {
                     error!(setting, %error, "cannot reload the certificate: it stays as it is");
@@ -94,12 +95,18 @@ impl<'a> Reload<'a> {
     }
 }
 
-/// Sets the metric: the one outage that stands in the calendar.
-fn tell_expiry(setting: &'static str, certificate: &Certificate) {
+/// Sets the metric, for this is the one outage that stands in the calendar; gives the end for the log.
+fn tell_expiry(setting: &'static str, certificate: &Certificate) -> String {
     let Some(expiry) = certificate.expiry() else {
-        warn!(setting, "cannot tell when the certificate runs out");
-        return;
+        return "unknown".to_owned();
     };
+    if expiry < SystemTime::now() {
+        warn!(
+            setting,
+            "the certificate has run out: browsers will refuse it"
+        );
+    }
     let since = expiry.duration_since(UNIX_EPOCH).unwrap_or_default();
     gauge!(names::HTTP_CERTIFICATE_EXPIRY, "setting" => setting).set(since.as_secs_f64());
+    humantime::format_rfc3339_seconds(expiry.max(UNIX_EPOCH)).to_string()
 }

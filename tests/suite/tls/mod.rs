@@ -197,6 +197,22 @@ async fn a_certificate_is_renewed_on_sighup_and_viewers_stay() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_has_run_out_is_served_and_warned_of() {
+    for (year, is_warned_of) in [(2001, true), (2101, false)] {
+        let launch = Launch::new().tls();
+        make_certificates_until(launch.folder(), year);
+        let server = launch.start().await;
+        let said = server.said();
+        assert_eq!(
+            said.contains("the certificate has run out"),
+            is_warned_of,
+            "{said}"
+        );
+        assert!(said.contains(&format!("{year}-01-01T00:00:00Z")), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn i4_a_viewer_over_tls_that_stalls_is_closed_with_4000_and_delays_nobody() {
     // What is published goes in by another instance, whose connections need no handshakes.
     let other = Server::start_sharing(&[]).await;
