@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes what is handed out, for this machine's architecture, in target/dist: the static binary, the licences of what is in it,
-# the list of its parts (SBOM, CycloneDX), and checksums.
+# Makes what is handed out, for this machine's architecture, in a folder of target/dist: the static binary, the licences of what
+# is in it, the list of its parts (SBOM, CycloneDX), and checksums.
 #
 #   dist.sh [PROFILE]     as static.sh takes it
 #
@@ -47,11 +47,13 @@ cargo fetch --locked >&2 ||
 metadata=$(cargo metadata --no-deps --offline --format-version 1)
 target=$(sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p' <<<"$metadata")
 version=$(cargo pkgid --offline | sed 's/.*[#@]//')
-readonly name=chat-room-$version-$host out=$target/dist
+# cargo keeps files of its own in target/dist.
+readonly name=chat-room-$version-$host
+readonly out=$target/dist/$name
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+rm -rf "$out"
 mkdir -p "$out"
-rm -f "$out/$name" "$out/$name".*
 
 say 'licences'
 cargo about generate --frozen --fail --target "$host" --config packaging/about.toml --format json --output-file "$work/about.json" >&2 ||
