@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::ServerConnection;
@@ -104,7 +105,8 @@ impl Outlet<'_> {
         let taken = match self {
             Self::Plain(socket, tcp) => match send(socket, bytes, SendFlags::NOSIGNAL) {
                 Ok(taken) => return Ok(taken),
-                Err(_) => tcp.try_write(bytes),
+                Err(Errno::AGAIN | Errno::INTR) => tcp.try_write(bytes),
+                Err(error) => return Err(error.into()),
             },
             Self::Tls(tls) => tls.try_write(bytes),
         };

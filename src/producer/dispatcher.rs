@@ -114,6 +114,7 @@ impl Dispatcher {
                 limit = &mut stopped, if until.is_none() => {
                     // What was submitted before is still taken in.
                     inbox.close();
+                    self.lanes.close();
                     let now = Instant::now();
                     until = Some(limit.unwrap_or(now));
                 }

@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::company::Company;
 use super::lanes::CallId;
 use super::queue::{Queue, Waiting};
 use crate::kinesis::{HashKeyRange, PutOutcome, ShardId};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long those are waited for who are expected to send again.
-pub(super) const GATHERING: Duration = Duration::from_millis(1);
-
 #[derive(Debug)]
 pub(super) struct Lane<T> {
     pub(super) shard: ShardId,
@@ -61,18 +59,20 @@ impl<T> Lane<T> {
     }
 
     /// An answer has come: whoever it was for may send again at once, beside those who wait.
-    pub(super) fn expect_company(&mut self, now: Instant) {
+    pub(super) fn answered(&mut self, now: Instant) {
         let flight = self.flight.iter().flat_map(|flight| &flight.messages);
-        self.company = Company {
-            messages: flight.map(Vec::len).sum::<usize>() + self.queue.len(),
-            until: Some(now + GATHERING),
-        };
+        let answered = flight.map(Vec::len).sum();
+        self.company.expect(answered, self.queue.len(), now);
     }
 
     /// Until when more messages are waited for before the next call, if they are.
     pub(super) fn gathers_until(&self, now: Instant) -> Option<Instant> {
-        let until = self.company.until.filter(|until| now < *until)?;
-        (self.queue.len() < self.company.messages).then_some(until)
+        self.company.gathers_until(self.queue.len(), now)
+    }
+
+    /// A call is made with what waits: whether waiting was worth it is known.
+    pub(super) fn departs(&mut self) {
+        self.company.depart(self.queue.len());
     }
 
     /// Takes the flight's messages back to the head of the queue.
@@ -82,17 +82,6 @@ impl<T> Lane<T> {
                 .put_back(flight.messages.into_iter().flatten().collect());
         }
     }
-}
-
-/// Those who are expected to send something soon.
-///
-/// PERFORMANCE: a call costs some 100 µs of CPU time, whatever is in it, so that it pays to let those
-/// who were just answered into the next one. Where messages are rare nobody is expected but the one
-/// who comes, and nothing is waited for.
-#[derive(Debug, Default)]
-struct Company {
-    messages: usize,
-    until: Option<Instant>,
 }
 
 /// Back-off: exponential, jittered.

@@ -40,6 +40,7 @@ pub struct Lanes<T> {
     next_order: u64,
     next_call: u64,
     refresh: Refresh,
+    closing: bool,
 }
 
 impl<T> Lanes<T> {
@@ -55,7 +56,13 @@ impl<T> Lanes<T> {
             next_order: 0,
             next_call: 0,
             refresh: Refresh::new(),
+            closing: false,
         }
+    }
+
+    /// Nobody can come any more: nobody is waited for.
+    pub fn close(&mut self) {
+        self.closing = true;
     }
 
     /// Takes a message. It was checked that it fits into a record; how many may wait is the
@@ -85,10 +92,12 @@ impl<T> Lanes<T> {
                 .ending
                 .iter()
                 .any(|old| old.range.overlaps(&lane.range));
-            let due = lane.pause.is_over(now) && lane.gathers_until(now).is_none();
+            let gathers = !self.closing && lane.gathers_until(now).is_some();
+            let due = lane.pause.is_over(now) && !gathers;
             if !(ended && lane.is_ready() && due) {
                 continue;
             }
+            lane.departs();
             let batch = batch::take(&mut lane.queue, &self.limits);
             let id = CallId(self.next_call);
             self.next_call += 1;
@@ -118,7 +127,7 @@ impl<T> Lanes<T> {
         let Some(lane) = lanes.next() else {
             return settled;
         };
-        lane.expect_company(now);
+        lane.answered(now);
         match answer {
             Answer::Lost => {
                 let flight = lane.flight.iter();

@@ -6,8 +6,9 @@
 //!
 //! # How
 //! The request in flight is the linger: a lane has at most one `PutRecords` call under way, and
-//! what arrives meanwhile becomes the next one, packed into KPL aggregates. After an answer as many
-//! as it was for, and as wait already, are waited for up to a millisecond. Everything that is
+//! what arrives meanwhile becomes the next one, packed into KPL aggregates. After an answer
+//! those it was for are waited for, for a moment, if they are such as send again at once
+//! ([`company`]). Everything that is
 //! decided is decided by [`lanes::Lanes`], which does no IO and takes the time as an argument;
 //! the dispatcher only carries calls out and answers back.
 //!
@@ -29,6 +30,7 @@
 
 mod batch;
 mod call;
+mod company;
 mod dispatcher;
 mod judge;
 mod lane;

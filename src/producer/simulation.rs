@@ -12,7 +12,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::batch::Record as CallRecord;
-use super::lane::GATHERING;
+use super::company::GATHERING;
 use super::lanes::{Answer, Call, CallId, Lanes, Limits, Settled};
 use crate::kinesis::{HashKeyRange, PutEntry, PutOutcome, Record, Shard, ShardId, kpl};
 use crate::message::{HashKey, Position, Room, SequenceNumber, Timestamp};
