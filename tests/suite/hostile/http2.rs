@@ -1,11 +1,14 @@
 //! Floods of HTTP/2 frames (RFC 9113), each of which costs its sender little and a server that is not careful much.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::Stage;
-use crate::harness::{Raw, eventually};
+use crate::harness::{Raw, eventually, within};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Frames of a flood.
@@ -23,6 +26,7 @@ const UNKNOWN: u8 = 0x42;
 
 const NO_FLAGS: u8 = 0;
 const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// RFC 9113 section 4.1.
@@ -129,7 +133,7 @@ fn floods() -> Vec<(&'static str, Vec<u8>, bool)> {
         (
             "heads that unpack to more than they are",
             [first, (0..40).flat_map(again).collect()].concat(),
-            false,
+            true,
         ),
         (
             "a body of nothing",
@@ -158,6 +162,28 @@ fn floods() -> Vec<(&'static str, Vec<u8>, bool)> {
             false,
         ),
     ]
+}
+
+/// The flood was understood, and does not keep from being served who reads: a ping at its end is answered.
+async fn a_ping_is_answered_after(what: &str, flood: &[u8], address: SocketAddr) {
+    let payload = b"the last";
+    let ping = frame(PING, NO_FLAGS, 0, payload);
+    let answer = frame(PING, ACK, 0, payload);
+    let tcp = within("a connection", TcpStream::connect(address)).await;
+    let (mut from, mut to) = tcp.expect("a connection").into_split();
+    let flood = [flood, &ping].concat();
+    let sent = to.write_all(&flood);
+    let answered = async {
+        let mut said = Vec::new();
+        while !said.windows(answer.len()).any(|window| window == answer) {
+            // What may be the answer's beginning.
+            said.drain(..said.len().saturating_sub(answer.len()));
+            let read = from.read_buf(&mut said).await.unwrap_or(0);
+            assert!(read > 0, "{what}: ended, and the ping not answered");
+        }
+    };
+    let (sent, ()) = within(what, join(sent, answered)).await;
+    sent.unwrap_or_else(|error| panic!("{what}: {error}"));
 }
 
 /// How many pages were served.
@@ -202,6 +228,8 @@ async fn i4_a_flood_of_http_2_frames_costs_its_sender_only() {
             let ends = raws.iter_mut().map(Raw::ended);
             let ended = tokio::time::timeout(Duration::from_secs(5), join_all(ends)).await;
             assert!(ended.is_ok(), "{what}: is served on");
+        } else {
+            a_ping_is_answered_after(what, &flood, stage.server.address()).await;
         }
     }
     eventually("all of them are gone", || async {
