@@ -97,16 +97,23 @@ impl<'a> Reload<'a> {
 
 /// Sets the metric, for this is the one outage that stands in the calendar; gives the end for the log.
 fn tell_expiry(setting: &'static str, certificate: &Certificate) -> String {
+    let metric = gauge!(names::HTTP_CERTIFICATE_EXPIRY, "setting" => setting);
     let Some(expiry) = certificate.expiry() else {
+        warn!(
+            setting,
+            "cannot read when the certificate runs out: the metric does not say it"
+        );
+        // What it said was another one's.
+        metric.set(f64::NAN);
         return "unknown".to_owned();
     };
     if expiry < SystemTime::now() {
         warn!(
             setting,
-            "the certificate has run out: browsers will refuse it"
+            "the certificate, or one sent with it, has run out: clients may refuse it"
         );
     }
     let since = expiry.duration_since(UNIX_EPOCH).unwrap_or_default();
-    gauge!(names::HTTP_CERTIFICATE_EXPIRY, "setting" => setting).set(since.as_secs_f64());
+    metric.set(since.as_secs_f64());
     humantime::format_rfc3339_seconds(expiry.max(UNIX_EPOCH)).to_string()
 }

@@ -2,8 +2,11 @@
 
 mod wire;
 
+use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, StatusCode, Version};
 use rustix::process::Signal;
 use serde_json::json;
@@ -202,14 +205,46 @@ async fn a_certificate_that_has_run_out_is_served_and_warned_of() {
         let launch = Launch::new().tls();
         make_certificates_until(launch.folder(), year);
         let server = launch.start().await;
+        // The warning comes before the line with the end.
+        let end = format!("{year}-01-01T00:00:00Z");
+        eventually("the log says the end", || async {
+            server.said().contains(&end)
+        })
+        .await;
         let said = server.said();
-        assert_eq!(
-            said.contains("the certificate has run out"),
-            is_warned_of,
-            "{said}"
-        );
-        assert!(said.contains(&format!("{year}-01-01T00:00:00Z")), "{said}");
+        assert_eq!(said.contains("has run out"), is_warned_of, "{said}");
     }
+}
+
+/// The same certificate with an end that is no time.
+fn spoil_the_end(file: &Path, end: &[u8]) {
+    let text = std::fs::read_to_string(file).expect("the certificate");
+    let lines = text.lines().filter(|line| !line.starts_with("-----"));
+    let mut der = STANDARD.decode(lines.collect::<String>()).expect("base64");
+    let place = der.windows(end.len()).position(|window| window == end);
+    der[place.expect("the end")] = b'?';
+    let lines = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        STANDARD.encode(der)
+    );
+    std::fs::write(file, lines).expect("a certificate");
+}
+
+#[tokio::test]
+async fn of_a_renewed_certificate_whose_end_is_not_to_be_read_no_end_is_told() {
+    let server = server(&[]).await;
+    let runs_out = "chat_room_http_certificate_expiry_timestamp_seconds{setting=\"tls-cert\"}";
+    assert!(server.metric(runs_out).await > 0.0);
+    make_certificates_until(server.folder(), 2101);
+    spoil_the_end(&server.folder().join("localhost.pem"), b"21010101000000Z");
+    server.signal(Signal::HUP);
+    eventually("the log says that it is served", || async {
+        server.said().contains("reloaded the certificate")
+    })
+    .await;
+    let said = server.said();
+    assert!(said.contains("cannot read when"), "{said}");
+    assert!(server.metric(runs_out).await.is_nan());
 }
 
 #[tokio::test]
