@@ -1,7 +1,9 @@
 # The chat in an image that holds nothing else. `docker build -t chat-room .`, for the architecture of the machine it runs on.
 #
-#   docker run --stop-timeout 60 -p 8080:8080 chat-room       the embedded stream, in memory
-#       -v chat:/data -e CHAT_ROOM_EMBEDDED_DATA=/data         beside it: kept over restarts
+# With the embedded stream in memory, and with one that is kept over restarts:
+#
+#   docker run --stop-timeout 60 -p 8080:8080 chat-room
+#   docker run --stop-timeout 60 -p 8080:8080 -v chat:/data -e CHAT_ROOM_EMBEDDED_DATA=/data chat-room
 #
 # A stop sends viewers away evenly, and takes up to a minute by default; Docker by itself gives it 10 s.
 # Set things by environment variables rather than by flags: the health check then sees them, too.

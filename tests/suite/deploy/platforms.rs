@@ -224,24 +224,29 @@ fn systemd() -> Platform {
     }
 }
 
-/// As the README starts it.
-fn docker() -> Platform {
-    let readme = read("README.md");
-    let (_, stop) = readme
-        .split_once("docker run --stop-timeout ")
-        .expect("a command");
-    Platform {
-        name: "docker run",
-        env: Vec::new(),
-        stop: seconds(&Value::from(stop.split(' ').next().expect("seconds"))),
-        // Nobody looks.
-        notices: Duration::ZERO,
+/// As each command starts it that stands somewhere.
+fn docker() -> Vec<Platform> {
+    let option = Regex::new(r"--stop-timeout[ =](\d+)").expect("a pattern");
+    let mut platforms = Vec::new();
+    for file in ["README.md", "Dockerfile", "docs/OPERATIONS.md"] {
+        let text = read(file);
+        let commands = platforms.len();
+        platforms.extend(option.captures_iter(&text).map(|captures| Platform {
+            name: file,
+            env: Vec::new(),
+            stop: seconds(&Value::from(&captures[1])),
+            // Nobody looks.
+            notices: Duration::ZERO,
+        }));
+        assert!(platforms.len() > commands, "{file} gives a stop no time");
     }
+    platforms
 }
 
 #[test]
 fn every_platform_gives_a_stop_more_time_than_it_takes() {
-    for platform in [fargate(), kubernetes(), systemd(), docker()] {
+    let platforms = [fargate(), kubernetes(), systemd()];
+    for platform in platforms.into_iter().chain(docker()) {
         let settings = platform.settings();
         // Closing (RFC 6455), deregistering and ending the tasks have limits of their own: 6, 5 and 1 s, and requests that are
         // under way get a second more than a publisher waits.
