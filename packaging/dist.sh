@@ -39,7 +39,6 @@ tool() {
 
 tool cargo-about "$about" --features cli
 tool cargo-cyclonedx "$cyclonedx"
-PATH=$tools/bin:$PATH
 
 cargo fetch --locked >&2 ||
     fail "cannot get the dependencies: run \`cargo fetch --locked\` where crates.io (or a mirror) is reachable, and copy \$CARGO_HOME/registry"
@@ -51,19 +50,20 @@ version=$(cargo pkgid --offline | sed 's/.*[#@]//')
 readonly name=chat-room-$version-$host
 readonly out=$target/dist/$name
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# cargo-cyclonedx writes beside Cargo.toml.
+trap 'rm -rf "$work" "$name.gathered.json"' EXIT
 rm -rf "$out"
 mkdir -p "$out"
 
 say 'licences'
-cargo about generate --frozen --fail --target "$host" --config packaging/about.toml --format json --output-file "$work/about.json" >&2 ||
+"$tools/bin/cargo-about" about generate --frozen --fail --target "$host" --config packaging/about.toml --format json --output-file "$work/about.json" >&2 ||
     fail 'a licence is missing, or not among those of packaging/about.toml'
 python3 packaging/parts.py licences "$host" <"$work/about.json" >"$out/$name.licences.txt"
 
 say 'parts'
 # The same sources give the same list: by the time of the last change, and without a number made up for each run.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)} \
-    cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$host" --all --no-build-deps \
+    "$tools/bin/cargo-cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 --target "$host" --all --no-build-deps \
     --override-filename "$name.gathered" >&2
 mv "$name.gathered.json" "$work/gathered.json"
 python3 packaging/parts.py sbom "$host" <"$work/gathered.json" >"$out/$name.cdx.json"

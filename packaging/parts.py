@@ -66,7 +66,11 @@ def c_library(host):
             "licence": "MIT",
             "site": "https://musl.libc.org",
             "purl": "pkg:generic/musl",
-            "texts": [],
+            "texts": [
+                Path("/usr/share/licenses/musl/COPYRIGHT"),
+                Path("/usr/share/doc/musl/copyright"),
+                Path("/usr/share/doc/musl-dev/copyright"),
+            ],
         }
     version = os.confstr("CS_GNU_LIBC_VERSION").split()[1]
     return {
@@ -77,7 +81,7 @@ def c_library(host):
         "site": "https://www.gnu.org/software/libc/",
         "purl": debian_package("libc6-dev") or f"pkg:generic/glibc@{version}",
         "cpe": f"cpe:2.3:a:gnu:glibc:{version}:*:*:*:*:*:*:*",
-        "texts": [Path("/usr/share/common-licenses/LGPL-2.1")],
+        "texts": [Path("/usr/share/common-licenses/LGPL-2.1"), Path("/usr/share/licenses/glibc/COPYING.LIB")],
     }
 
 
@@ -96,6 +100,15 @@ class Words(HTMLParser):
 def text_of(path):
     text = path.read_text()
     return "\n".join(Words(text).lines) if path.suffix == ".html" else text
+
+
+def licence_of(part):
+    """The text that comes with a part that is no package: of the places where systems have it, the first that there is."""
+    for path in part["texts"]:
+        if path.is_file() and (text := text_of(path)).strip():
+            return text
+    places = ", ".join(map(str, part["texts"]))
+    sys.exit(f"parts.py: no licence text of {part['title']}: none of these files has one: {places}")
 
 
 def own_files(package):
@@ -130,8 +143,7 @@ def licences(linked, runtime, about):
     for body, files in sorted(apart.items(), key=lambda entry: min(entry[1])):
         section(*sorted(files.values()), body=body)
     for part in runtime:
-        for path in filter(Path.exists, part["texts"]):
-            section(part["title"], body=text_of(path))
+        section(part["title"], body=licence_of(part))
 
 
 def of(package):

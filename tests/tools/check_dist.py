@@ -4,7 +4,7 @@
     check_dist.py PROGRAM     beside which its other files are
 
 The list of parts is valid CycloneDX; it names the same packages in the same versions as the licences do, which another tool has
-gathered; every part has a licence and is needed by another; every package has a text; nothing says where it was made.
+gathered; every part has a licence and is needed by another; every part has a text; nothing says where it was made.
 """
 
 import json
@@ -52,12 +52,15 @@ def main():
     own = bom["metadata"]["component"]
     named = set(re.findall(r"^(\S+) (\d\S*): ", heading, re.MULTILINE)) - {(own["name"], own["version"])}
     assert named == packages, f"in one list only: {named ^ packages}"
-    texts = set()
+    texts, headings = set(), []
     for section in sections:
         uses, _, body = section.partition("-" * 80)
         if len(body.strip()) > 200:
+            headings.append(uses.strip())
             texts |= set(re.findall(r"^  (\S+) (\d\S*)", uses, re.MULTILINE))
     assert packages <= texts, f"without a text: {packages - texts}"
+    for title in ("the Rust standard library ", "the C library musl" if "musl" in others else "the GNU C library "):
+        assert any(heading.startswith(title) for heading in headings), f"without a text: {title}"
     print(f"{len(packages)} packages, {len(others)} other parts, {len(licences)} characters of licences")
 
 
