@@ -7,7 +7,8 @@
 #   .tools/node       npm packages of package-lock.json
 #   .tools/prometheus Prometheus and promtool, out of Debian's package; no service is installed
 #
-# Quick when all is there: .tools/stamp holds the checksum of what was asked for.
+# Quick when all is there: .tools/stamp holds the checksum of what was asked for. Whether buildah is to be had is tried once,
+# which .tools/buildah-tried says.
 # CHROMIUM=/path/to/a/browser uses that one and installs none.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -73,12 +74,15 @@ install_debian_packages() {
 # Wanted and not needed: without it the test of the image says that it was not run.
 install_image_builder() {
     command -v buildah >/dev/null && return
-    if command -v apt-get >/dev/null && as_root true; then
+    if [[ ! -e $tools/buildah-tried ]] && command -v apt-get >/dev/null && as_root true; then
         say 'apt-get install buildah'
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq || true
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends buildah >/dev/null || true
+        local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::http::Timeout=10 -o Acquire::Retries=0)
+        as_root "${apt[@]}" update || true
+        as_root "${apt[@]}" install -y --no-install-recommends buildah >/dev/null || true
+        mkdir -p "$tools"
+        touch "$tools/buildah-tried"
     fi
-    command -v buildah >/dev/null || say 'there is no buildah, and none to be had: no image will be built'
+    command -v buildah >/dev/null || say "there is no buildah, and none to be had: no image will be built (to try again, remove $tools/buildah-tried)"
 }
 
 # What the folders under .tools are made from.
