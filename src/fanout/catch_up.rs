@@ -181,8 +181,12 @@ impl Worker {
         }
     }
 
-    /// The log holds more than it may because viewers pin it: the furthest behind go.
+    /// The log holds more than it may because of what is kept for newcomers, which goes first, or
+    /// because viewers pin it: the furthest behind go.
     fn relieve_memory(&self, rooms: &[Rc<LocalRoom>]) {
+        for local in rooms {
+            local.forget_newcomers();
+        }
         let mut lagging: Vec<(u64, Rc<Viewer>)> = Vec::new();
         for local in rooms {
             let newest = local.log.tail();

@@ -6,13 +6,13 @@
 //!
 //! # How
 //! The log names rooms with something new; the worker *sweeps* each: the new batches as one slice,
-//! one non-blocking write a viewer. Whose socket is full gets a cursor of its own and a task that
-//! lives until it has caught up.
+//! one non-blocking write a viewer. What comes meanwhile waits until the other rooms have had their
+//! turn. Whose socket is full gets a cursor of its own and a task that lives until it has caught up.
 //!
 //! # Limits
 //! A viewer more than `lag_limit` bytes or `lag_time` behind that does not come nearer for two
 //! seconds is closed with 4000, or dropped if its socket does not even take that within 5 s; while
-//! the log is over its memory limit, the furthest behind are dropped. Every `ping_interval` each viewer is asked whether it is still there, and dropped if
+//! the log is over its memory limit, what is kept for newcomers and then the furthest behind are dropped. Every `ping_interval` each viewer is asked whether it is still there, and dropped if
 //! nothing came from it since it was last asked: who vanishes is gone within twice the interval.
 //!
 //! # Invariants
@@ -171,7 +171,7 @@ impl Worker {
 
     /// Sweeps rooms and looks after those that lag or have gone, until the log is gone.
     pub async fn run(self: Rc<Self>, news: News) {
-        // Side by side: a room in which there is always something new is swept without end.
+        // Side by side: where there is always something new, there is no end of sweeping.
         tokio::select! {
             () = self.sweep_all(news) => {}
             () = self.look_after_all() => {}
@@ -475,3 +475,6 @@ impl Drop for Membership<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

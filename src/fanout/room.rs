@@ -21,7 +21,7 @@ pub(super) struct LocalRoom {
     pub(super) cursor: RefCell<Arc<Node>>,
     /// Counts sweeps.
     pub(super) sweeps: Cell<u64>,
-    /// When the last one began.
+    /// When the last one began, unless it left something.
     pub(super) swept: Cell<Option<Instant>>,
     live: PerEncoding<RefCell<Slab<Rc<Viewer>>>>,
     pub(super) lagging: RefCell<Slab<Rc<Viewer>>>,
@@ -29,7 +29,7 @@ pub(super) struct LocalRoom {
     pub(super) members: Cell<usize>,
     pub(super) lag_checked: Cell<Instant>,
     /// What a newcomer gets, for each encoding, length of history and position that it is told;
-    /// until the next sweep.
+    /// until the next sweep, or until memory is short.
     newcomers: RefCell<HashMap<(Encoding, usize, Position), Arc<SharedFrames>>>,
     sweep: RefCell<Option<Underway>>,
 }
@@ -226,6 +226,11 @@ impl LocalRoom {
             newcomers.insert(key, Arc::clone(&frames));
         }
         frames
+    }
+
+    /// Frees what is only kept so that it need not be encoded again.
+    pub(super) fn forget_newcomers(&self) {
+        self.newcomers.take();
     }
 
     fn first_frames(&self, encoding: Encoding, start: &Start, entries: &[Entry]) -> Bytes {

@@ -19,11 +19,40 @@ use super::viewer::{State, Viewer};
 use crate::log::{Encoding, Node, RoomLog, frames};
 use crate::message::Timestamp;
 
-/// The most that one sweep sends a viewer: more than a socket usually takes is of no use.
-const MAX_SLICE: usize = 256 * 1024;
+/// The most that one sweep sends a viewer, and what is left of its last batch: more than a socket
+/// usually takes is of no use.
+pub(super) const MAX_SLICE: u64 = 256 * 1024;
 
 /// So many viewers are looked up before the first of them is written to.
 const AHEAD: usize = 16;
+
+/// What one sweep sends.
+struct Span {
+    nodes: Vec<Arc<Node>>,
+    last: Arc<Node>,
+    /// There may be more.
+    full: bool,
+}
+
+impl Span {
+    fn behind(first: &Arc<Node>) -> Self {
+        // Of the encoding that takes the most: what is around a short text is longer than the text.
+        let bytes = |last: &Node| {
+            let sent = |encoding| last.end_bytes(encoding) - first.end_bytes(encoding);
+            Encoding::ALL.map(sent).into_iter().max().unwrap_or(0)
+        };
+        let mut nodes = Vec::new();
+        let mut last = Arc::clone(first);
+        while bytes(&last) < MAX_SLICE
+            && let Some(next) = last.next().cloned()
+        {
+            nodes.push(Arc::clone(&next));
+            last = next;
+        }
+        let full = bytes(&last) >= MAX_SLICE;
+        Self { nodes, last, full }
+    }
+}
 
 /// A span of the log, as one slice.
 struct Slice {
@@ -68,54 +97,45 @@ fn ahead(
 }
 
 impl Worker {
-    /// Sends what is new in a room, until nothing is.
+    /// Sends what is new in a room, once: whatever came meanwhile, and what is more than a slice,
+    /// waits until the other rooms have had their turn.
     pub(super) async fn sweep(self: &Rc<Self>, room: &Arc<RoomLog>) {
         // Before the look: what is appended from here on calls for another sweep.
         room.looking(self.index);
         let Some(local) = self.local(room.room()) else {
             return;
         };
-        loop {
-            let mut nodes = Vec::new();
-            let mut bytes = 0;
-            let mut last = local.cursor();
-            while bytes < MAX_SLICE
-                && let Some(next) = last.next().cloned()
-            {
-                bytes += next.entries.iter().map(|e| e.text.len()).sum::<usize>();
-                nodes.push(Arc::clone(&next));
-                last = next;
-            }
-            if nodes.is_empty() {
-                break;
-            }
-            local.begin_sweep(last);
-            local.swept.set(Some(Instant::now()));
-            let mut sent = false;
-            for encoding in Encoding::ALL {
-                if !local.live(encoding).borrow().is_empty() {
-                    sent = true;
-                    let slice = Slice::new(&local, encoding, &nodes);
-                    self.send(&local, encoding, &slice).await;
-                }
-            }
-            local.end_sweep();
-            if sent {
-                let now = Timestamp::now();
-                for first in nodes.iter().filter_map(|node| node.entries.first()) {
-                    let metrics = &self.metrics;
-                    metrics.publish_to_write.record(now.since(first.time));
-                    metrics.arrival_to_write.record(now.since(first.arrival));
-                }
-            }
-            let now = Instant::now();
-            self.check_lag(&local, now);
-            self.give_way_between(now).await;
-            // What came meanwhile has called for a sweep of its own, after a rest.
-            if !self.config.sweep_interval.is_zero() && bytes < MAX_SLICE {
-                break;
+        let Span { nodes, last, full } = Span::behind(&local.cursor());
+        if nodes.is_empty() {
+            return;
+        }
+        local.begin_sweep(last);
+        // What is left does not rest: else a room with more than a slice an interval would never
+        // be through.
+        local.swept.set((!full).then(Instant::now));
+        let mut sent = false;
+        for encoding in Encoding::ALL {
+            if !local.live(encoding).borrow().is_empty() {
+                sent = true;
+                let slice = Slice::new(&local, encoding, &nodes);
+                self.send(&local, encoding, &slice).await;
             }
         }
+        local.end_sweep();
+        if sent {
+            let now = Timestamp::now();
+            for first in nodes.iter().filter_map(|node| node.entries.first()) {
+                let metrics = &self.metrics;
+                metrics.publish_to_write.record(now.since(first.time));
+                metrics.arrival_to_write.record(now.since(first.arrival));
+            }
+        }
+        if full {
+            room.call_again(self.index);
+        }
+        let now = Instant::now();
+        self.check_lag(&local, now);
+        self.give_way_between(now).await;
     }
 
     async fn send(self: &Rc<Self>, local: &Rc<LocalRoom>, encoding: Encoding, slice: &Slice) {

@@ -217,6 +217,15 @@ impl RoomLog {
         self.pending.fetch_and(!bit(worker), Ordering::AcqRel);
     }
 
+    /// Called by a worker that leaves something for its next look: it is woken once more, behind
+    /// the rooms that it was woken for by now.
+    pub fn call_again(self: &Arc<Self>, worker: usize) {
+        let pending = self.pending.fetch_or(bit(worker), Ordering::AcqRel);
+        if pending & bit(worker) == 0 {
+            self.wakers.wake(worker, Arc::clone(self));
+        }
+    }
+
     /// Counts a viewer in; false if the room was evicted in between and must be looked up again.
     ///
     /// Load [`tail`](Self::tail) only after it: what is appended later wakes the worker.
