@@ -12,8 +12,10 @@
 //! # Limits
 //! A viewer more than `lag_limit` bytes or `lag_time` behind that does not come nearer for two
 //! seconds is closed with 4000, or dropped if its socket does not even take that within 5 s; while
-//! the log is over its memory limit, what is kept for newcomers and then the furthest behind are dropped. Every `ping_interval` each viewer is asked whether it is still there, and dropped if
-//! nothing came from it since it was last asked: who vanishes is gone within twice the interval.
+//! the log is over its memory limit, what is kept for newcomers is freed and then the furthest
+//! behind are dropped. Every `ping_interval` each viewer is asked whether it is still there, and
+//! dropped if nothing came from it since it was last asked: who vanishes is gone within twice the
+//! interval.
 //!
 //! # Invariants
 //! I4: a slow viewer costs itself. I7: nothing here blocks who appends.
