@@ -314,8 +314,8 @@ impl Worker {
                         return (!log.is_catching_up(&local.log)).then_some(start);
                     }
                 }
-                // The sweep that moves the cursor is due.
-                Begin::Beyond => tokio::task::yield_now().await,
+                // The sweep that moves the cursor is due, or the room rests until then.
+                Begin::Beyond => local.moved().await,
             }
         }
     }

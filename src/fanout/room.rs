@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use slab::Slab;
+use tokio::sync::Notify;
 
 use super::outbox::{Chunk, Outbox, SharedFrames};
 use super::viewer::{State, Viewer};
@@ -32,6 +33,8 @@ pub(super) struct LocalRoom {
     /// until the next sweep, or until memory is short.
     newcomers: RefCell<HashMap<(Encoding, usize, Position), Arc<SharedFrames>>>,
     sweep: RefCell<Option<Underway>>,
+    /// Tells of each sweep's begin.
+    moved: Notify,
 }
 
 /// A sweep that others have their turn within.
@@ -59,6 +62,7 @@ impl LocalRoom {
             lag_checked: Cell::new(Instant::now()),
             newcomers: RefCell::default(),
             sweep: RefCell::default(),
+            moved: Notify::new(),
         }
     }
 
@@ -78,6 +82,12 @@ impl LocalRoom {
         self.newcomers.borrow_mut().clear();
         let done = PerEncoding::default();
         self.sweep.replace(Some(Underway { from, done }));
+        self.moved.notify_waiters();
+    }
+
+    /// Waits until the cursor moves on.
+    pub(super) async fn moved(&self) {
+        self.moved.notified().await;
     }
 
     /// Everybody in a slot below `done` has the slice.

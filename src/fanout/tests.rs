@@ -1,5 +1,9 @@
 //! Several rooms on one worker.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
@@ -51,10 +55,7 @@ impl Stage {
         encoding: Encoding,
         history: usize,
     ) -> (Rc<Viewer>, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let client = TcpStream::connect(address).await.unwrap();
-        let (server, _) = listener.accept().await.unwrap();
+        let (server, client) = connection().await;
         let request = JoinRequest {
             room: room.clone(),
             encoding,
@@ -63,6 +64,30 @@ impl Stage {
         };
         let viewer = self.worker.join(server.into(), &request).await.unwrap();
         (viewer, client)
+    }
+}
+
+/// The server's end and the client's.
+async fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = TcpStream::connect(address).await.unwrap();
+    (listener.accept().await.unwrap().0, client)
+}
+
+/// Counts how often a task is to go on.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Woken {
+    fn times(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -150,6 +175,40 @@ async fn what_is_more_than_a_slice_waits_behind_the_other_rooms_and_does_not_res
         assert!(Arc::ptr_eq(&local.cursor(), &first.tail()));
         assert!(stage.worker.resting_until(&first).is_some());
         assert!(waiting(&mut news).is_empty(), "nothing is left");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_resumes_in_front_of_the_cursor_sleeps_until_the_sweep() {
+    run(async {
+        let (stage, mut news) = Stage::new(log::Config::default());
+        let room = room("resumed");
+        let _somebody = stage.join(&room, Encoding::Plain, 0).await;
+        stage.publish(&room, "read elsewhere", 1);
+        stage.shard.advance(1.into(), 0);
+        let request = JoinRequest {
+            room: room.clone(),
+            encoding: Encoding::Plain,
+            history: None,
+            after: Some("1.0".into()),
+        };
+        let (server, _client) = connection().await;
+        let mut join = pin!(stage.worker.join(server.into(), &request));
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        assert!(join.as_mut().poll(&mut context).is_pending());
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(woken.times(), 0, "it would go round and round");
+        stage.worker.sweep(&news.try_recv().unwrap()).await;
+        assert_eq!(woken.times(), 1);
+        let Poll::Ready(Ok(viewer)) = join.as_mut().poll(&mut context) else {
+            panic!("the cursor has moved on");
+        };
+        assert!(matches!(*viewer.state.borrow(), State::Live));
     })
     .await;
 }
