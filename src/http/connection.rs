@@ -13,8 +13,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
@@ -102,9 +102,8 @@ impl Connector {
         };
         let service = self.service.clone();
         drop((self, session));
-        // hyper has sent its answer by now; this is not more than picking the connection up.
-        let taken = upgrade::take(upgrading, permit);
-        if let Ok(Some(viewer)) = timeout(service.config.upgrade_timeout, taken).await {
+        // hyper has sent its answer or given up by now; this is not more than picking the connection up.
+        if let Some(viewer) = upgrade::take(upgrading, permit).await {
             (service.ports.join)(viewer).await;
         }
     }
@@ -112,11 +111,14 @@ impl Connector {
     async fn serve(&self, stream: Stream, session: &Rc<Session>) {
         let activity = Rc::new(Activity::new(self.service.config.first_request_timeout));
         let answer = service_fn(|request| {
-            let busy = Activity::begin(activity.clone());
-            let (service, session) = (self.service.clone(), session.clone());
+            let (activity, service) = (activity.clone(), self.service.clone());
+            let (busy, session) = (Activity::begin(activity.clone()), session.clone());
             async move {
                 let reply = service.answer(request, &session).await;
                 drop(busy);
+                if session.is_upgrading() {
+                    activity.ends_within(service.config.upgrade_timeout);
+                }
                 Ok::<_, Infallible>(reply)
             }
         });
@@ -152,6 +154,8 @@ impl Connector {
 struct Activity {
     under_way: Cell<usize>,
     idle_until: Cell<Instant>,
+    /// Tells that there is less time than there was.
+    sooner: Notify,
 }
 
 struct Busy(Rc<Activity>);
@@ -163,6 +167,7 @@ impl Activity {
         Self {
             under_way: Cell::new(0),
             idle_until: Cell::new(Instant::now() + first + grace),
+            sooner: Notify::new(),
         }
     }
 
@@ -171,10 +176,19 @@ impl Activity {
         Busy(activity)
     }
 
+    /// No request follows the last one: what is left is to send its answer, for which whoever reads nothing leaves no room.
+    fn ends_within(&self, limit: Duration) {
+        self.idle_until.set(Instant::now() + limit);
+        self.sooner.notify_one();
+    }
+
     async fn idle_too_long(&self) {
         loop {
             let limit = self.idle_until.get();
-            sleep_until(limit).await;
+            tokio::select! {
+                () = sleep_until(limit) => {}
+                () = self.sooner.notified() => continue,
+            }
             if self.under_way.get() > 0 {
                 // Looked at again in a while; requests have limits of their own.
                 self.idle_until.set(Instant::now() + IDLE);
@@ -190,6 +204,7 @@ impl Drop for Busy {
         let Activity {
             under_way,
             idle_until,
+            ..
         } = &*self.0;
         under_way.set(under_way.get() - 1);
         idle_until.set(Instant::now() + IDLE);
@@ -198,6 +213,8 @@ impl Drop for Busy {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -212,6 +229,19 @@ mod tests {
         activity.idle_too_long().await;
         assert!(freed.elapsed() >= IDLE && freed.elapsed() < IDLE * 2);
         assert!(start.elapsed() > IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn behind_the_last_request_there_is_less_time() {
+        let activity = Rc::new(Activity::new(Duration::from_secs(10)));
+        let start = Instant::now();
+        drop(Activity::begin(activity.clone()));
+        let last = async {
+            sleep_until(start + Duration::from_secs(1)).await;
+            activity.ends_within(Duration::from_secs(5));
+        };
+        tokio::join!(activity.idle_too_long(), last);
+        assert!(start.elapsed() < Duration::from_secs(7));
     }
 
     #[tokio::test(start_paused = true)]

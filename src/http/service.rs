@@ -92,6 +92,11 @@ impl Session {
         self.upgrading.take()
     }
 
+    /// Whether the connection is to become one.
+    pub(super) fn is_upgrading(&self) -> bool {
+        self.upgrading.borrow().is_some()
+    }
+
     /// Counts a publish for as long as it is under way, if there may be one more.
     fn publish(&self, most: usize) -> Option<Publishing<'_>> {
         let more = self.publishing.get() + 1;

@@ -295,3 +295,33 @@ async fn i6_a_connection_that_asks_for_nothing_is_ended() {
     }
     server.say("lobby", "still here").await;
 }
+
+#[tokio::test]
+async fn i6_a_client_that_leaves_no_room_for_the_answer_to_its_handshake_is_ended() {
+    const MOST: usize = 150;
+    let server = Server::start(&["--upgrade-timeout", "500ms"]).await;
+    let connections = || server.metric("chat_room_http_connections");
+    let mut asked = Vec::new();
+    // Of one of them the answer to the handshake is what does not fit into the socket any more.
+    for answers_before in 0..MOST {
+        let mut raw = Raw::open_with_little_room(server.address()).await;
+        let get = "GET /css/page.css HTTP/1.1\r\nHost: a\r\n\r\n".repeat(answers_before);
+        let handshake = "GET /websockets/chat-messages HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\
+            Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        raw.send(format!("{get}{handshake}").as_bytes()).await;
+        asked.push(raw);
+    }
+    #[allow(clippy::cast_precision_loss, reason = "a small count")]
+    let all = MOST as f64;
+    eventually("the one whose answer does not fit is ended", || async {
+        connections().await < all
+    })
+    .await;
+    // Neither those that have become viewers nor those who have yet to read what they asked for before.
+    let left = connections().await;
+    assert!(left > all - 10.0, "{left}");
+    let viewers = server
+        .metric("chat_room_fanout_viewers{encoding=\"plain\"}")
+        .await;
+    assert!(viewers > 10.0 && viewers < left - 10.0, "{viewers}");
+}
