@@ -36,9 +36,9 @@ while True:
 "#;
 
 /// Long enough for a process to answer a ping on a busy machine, short enough to wait for.
-const INTERVAL: &str = "2s";
+const INTERVAL: &str = "3s";
 /// Twice that, and what a busy machine may take longer.
-const GONE_WITHIN: Duration = Duration::from_secs(4 + 4);
+const GONE_WITHIN: Duration = Duration::from_millis(6_000 + 1_500);
 
 struct Client(Child);
 
