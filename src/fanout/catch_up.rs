@@ -124,10 +124,10 @@ impl Worker {
         self.expel(viewer);
     }
 
-    /// Ends a viewer's connection at once.
+    /// Ends a viewer's connection as soon as it is its turn; nothing more is written to it.
     pub(super) fn expel(&self, viewer: &Rc<Viewer>) {
         self.end_lagging(viewer, State::Closed);
-        viewer.abort();
+        self.departures.add(Rc::clone(viewer));
     }
 
     /// Looks at who lags in a room where something was appended.

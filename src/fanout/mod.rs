@@ -21,6 +21,7 @@
 //! I4: a slow viewer costs itself. I7: nothing here blocks who appends.
 
 mod catch_up;
+mod departures;
 mod outbox;
 mod pings;
 mod room;
@@ -32,7 +33,7 @@ mod waiting;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,7 @@ pub use viewer::Viewer;
 use crate::log::{Begin, Crowded, Encoding, Log, News, PerEncoding, RoomLog, Start, close, pong};
 use crate::message::Room;
 use crate::telemetry::names;
+use departures::Departures;
 use outbox::Outbox;
 use pings::Wheel;
 use room::LocalRoom;
@@ -150,6 +152,7 @@ pub struct Worker {
     viewers: Cell<usize>,
     wheel: RefCell<Wheel<Rc<Viewer>>>,
     turns: Turns,
+    departures: Departures<Viewer>,
     scratch: RefCell<Vec<u8>>,
     metrics: Metrics,
 }
@@ -166,18 +169,20 @@ impl Worker {
             viewers: Cell::new(0),
             wheel: RefCell::new(wheel),
             turns: Turns::new(Instant::now()),
+            departures: Departures::new(CLOSE_PATIENCE),
             scratch: RefCell::default(),
             metrics: Metrics::new(),
         })
     }
 
-    /// Sweeps rooms and looks after those that lag or have gone, until the log is gone.
+    /// Sweeps rooms, looks after those that lag or have gone, and ends their connections, until the log is gone.
     pub async fn run(self: Rc<Self>, news: News) {
         // Side by side: where there is always something new, there is no end of sweeping.
         tokio::select! {
             () = self.sweep_all(news) => {}
             () = self.look_after_all() => {}
             () = self.ask_all() => {}
+            () = self.end_all() => {}
         }
     }
 
@@ -213,6 +218,13 @@ impl Worker {
         loop {
             tick.tick().await;
             self.look_after_lagging();
+        }
+    }
+
+    async fn end_all(&self) {
+        loop {
+            self.departures.next().await.abort();
+            tokio::task::yield_now().await;
         }
     }
 
@@ -358,13 +370,7 @@ impl Worker {
             outbox.close(close(code));
             self.lag(viewer, outbox);
         }
-        let viewer = Rc::downgrade(viewer);
-        tokio::task::spawn_local(async move {
-            tokio::time::sleep(CLOSE_PATIENCE).await;
-            if let Some(viewer) = Weak::upgrade(&viewer) {
-                viewer.abort();
-            }
-        });
+        self.departures.add_patiently(viewer);
     }
 
     /// Sends a viewer a frame of its own: at once if it is not behind, else behind what is queued.

@@ -142,8 +142,10 @@ impl Viewer {
 
     /// Ends the connection at once. Whoever reads from it finds its end, and clears up.
     pub(super) fn abort(&self) {
+        // What is queued in the kernel is for nobody. On Linux this frees it now, with a reset for the client (connect(2)); the
+        // rest is for systems that know no such thing: there it is freed with the socket.
+        let _ = rustix::net::connect_unspec(self.stream.tcp());
         let socket = SockRef::from(self.stream.tcp());
-        // What is queued in the kernel is for nobody: free it with the socket.
         let _ = socket.set_linger(Some(Duration::ZERO));
         let _ = socket.shutdown(std::net::Shutdown::Both);
     }

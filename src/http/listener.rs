@@ -18,11 +18,15 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 /// … before it gives up.
 const KEEPALIVE_TIMES: u32 = 4;
 
-/// What the kernel may hold for a client that is slow, in bytes; Linux takes twice as much, what it needs for its own included,
-/// and at most `net.core.wmem_max` twice. Left alone it grows to megabytes (`net.ipv4.tcp_wmem`), and a thousand clients that
-/// stall bring the whole machine's sockets near their common limit (`net.ipv4.tcp_mem`). It is enough for a full slice of a
-/// sweep, and for 2 MB/s to somebody 100 ms away.
+/// What the kernel may hold for a client, in bytes: what is on its way, and what still waits. Linux takes twice as much, what it
+/// needs for its own included, and at most `net.core.wmem_max` twice. Left alone it grows to megabytes (`net.ipv4.tcp_wmem`).
+/// It is enough for a full slice of a sweep, and for 2 MB/s to somebody 100 ms away.
 const SEND_BUFFER: usize = 256 * 1024;
+/// How much of that may wait to be sent (`TCP_NOTSENT_LOWAT`, tcp(7)): all that the kernel holds for a client that reads nothing.
+/// What it holds for all clients together is limited (`net.ipv4.tcp_mem`), and who is healthy feels it when thousands who
+/// stall bring it there.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 64 * 1024;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +109,10 @@ fn socket(address: SocketAddr, shared: bool, user_timeout: Duration) -> io::Resu
         .with_retries(KEEPALIVE_TIMES);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(user_timeout))?;
+    {
+        socket.set_tcp_user_timeout(Some(user_timeout))?;
+        socket.set_tcp_notsent_lowat(UNSENT)?;
+    }
     socket.bind(&SockAddr::from(address))?;
     Ok(socket)
 }
@@ -192,10 +199,10 @@ mod tests {
                 Ok(written) => taken += written,
                 Err(error) => break error,
             }
-            assert!(taken <= 2 * SEND_BUFFER, "{taken}");
+            assert!(taken <= 2 * UNSENT as usize, "{taken}");
         };
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        assert!(taken >= SEND_BUFFER / 2, "{taken}");
+        assert!(taken >= UNSENT as usize, "{taken}");
     }
 
     #[test]

@@ -83,7 +83,7 @@ async fn i4_half_of_the_viewers_stall_and_the_others_miss_nothing() {
         let mut viewer = PlainViewer::join(&server, "room=den&history=0").await;
         awake.spawn(async move { viewer.until("the end").await });
     }
-    // Sockets take megabytes before a viewer is behind: long texts fill them sooner.
+    // The kernel takes some 64 KiB before a viewer is behind: long texts fill that sooner.
     let publishers = Publishers::start(&server, 6, &"🦀".repeat(1_900));
     eventually("those who never read are behind", || async {
         server.metric("chat_room_fanout_viewers_lagging").await >= 10.0
