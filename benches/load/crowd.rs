@@ -8,21 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::Error;
-use crate::inflate::Inflater;
-use crate::ledger::Ledger;
+use crate::desk::Desk;
+use crate::record::{Life, Record};
 use crate::rooms::Rooms;
 use crate::target::Target;
-use crate::timeline::{Timeline, histogram};
-use crate::viewer::{Life, Record, Viewer};
+use crate::viewer::Viewer;
 
 /// Handshakes under way at once, a thread.
 const JOINING: usize = 128;
-const BUFFER: usize = 256 * 1024;
 
 /// What all viewers of a run share.
 #[derive(Clone)]
@@ -53,11 +50,9 @@ pub(crate) struct Counts {
     pub(crate) delivered: AtomicU64,
     /// To those who come amid the messages.
     pub(crate) delivered_to_others: AtomicU64,
-    /// Newcomers that have their history.
-    pub(crate) histories: AtomicU64,
     /// Visits of those who come and go.
     pub(crate) visits: AtomicU64,
-    /// Viewers whose connection ended before they wanted it.
+    /// Viewers who read, and whose connection ended before they wanted it.
     pub(crate) gone: AtomicU64,
     /// Viewers that could not join.
     pub(crate) refused: AtomicU64,
@@ -68,35 +63,6 @@ impl Counts {
     pub(crate) fn all_delivered(&self) -> u64 {
         self.delivered.load(Ordering::Relaxed) + self.delivered_to_others.load(Ordering::Relaxed)
     }
-}
-
-/// Sums of ledgers that are closed.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Left {
-    pub(crate) delivered: u64,
-    pub(crate) lost: u64,
-    pub(crate) repeated: u64,
-    pub(crate) out_of_order: u64,
-}
-
-/// What the viewers of a thread share. Borrowed only between awaits.
-pub(crate) struct Desk {
-    pub(crate) buffer: Vec<u8>,
-    pub(crate) records: Vec<Record>,
-    pub(crate) inflater: Inflater,
-    /// By when messages were due, microseconds to when they were read.
-    pub(crate) timeline: Timeline,
-    /// Microseconds from asking to join to the end of the history.
-    pub(crate) joining: Histogram<u64>,
-    pub(crate) frames: u64,
-    pub(crate) reads: u64,
-    pub(crate) bytes: u64,
-    /// Bytes of compressed payloads, and of what was in them.
-    pub(crate) inflated: (u64, u64),
-    /// Of those who come and go, the visits that are over.
-    pub(crate) left: Left,
-    /// What should not have come, and why viewers went.
-    pub(crate) troubles: Vec<String>,
 }
 
 /// A thread of viewers.
@@ -148,19 +114,8 @@ async fn watch_all(
         let room = number % plan.rooms.count();
         Record::new(life(number), room, plan.rooms.slots())
     };
-    let desk = Rc::new(RefCell::new(Desk {
-        buffer: vec![0; BUFFER],
-        records: numbers.clone().map(record).collect(),
-        inflater: Inflater::default(),
-        timeline: Timeline::new(plan.slot),
-        joining: histogram()?,
-        frames: 0,
-        reads: 0,
-        bytes: 0,
-        inflated: (0, 0),
-        left: Left::default(),
-        troubles: Vec::new(),
-    }));
+    let records = numbers.clone().map(record).collect();
+    let desk = Rc::new(RefCell::new(Desk::new(records, plan.slot)?));
     let (plan, joining) = (Rc::new(plan), Rc::new(Semaphore::new(JOINING)));
     let mut tasks = JoinSet::new();
     for (index, number) in numbers.enumerate() {
@@ -178,36 +133,4 @@ async fn watch_all(
     tasks.shutdown().await;
     let desk = Rc::try_unwrap(desk).map_err(|_| "a viewer is left")?;
     Ok(desk.into_inner())
-}
-
-impl Desk {
-    pub(crate) fn note(&mut self, number: usize, trouble: &str) {
-        self.troubles.push(format!("viewer {number}: {trouble}"));
-    }
-}
-
-impl Left {
-    /// Adds the ledger of a viewer that has left: what it would have seen later is not known.
-    pub(crate) fn add(&mut self, ledger: &Ledger) {
-        self.add_with(ledger, ledger.lost_between());
-    }
-
-    /// Adds the ledger of a viewer that stayed to the end, given what its room's publishers had accepted.
-    pub(crate) fn add_to_the_end(&mut self, ledger: &Ledger, accepted: &[u32]) {
-        self.add_with(ledger, ledger.lost(accepted));
-    }
-
-    pub(crate) fn add_all(&mut self, other: Self) {
-        self.delivered += other.delivered;
-        self.lost += other.lost;
-        self.repeated += other.repeated;
-        self.out_of_order += other.out_of_order;
-    }
-
-    fn add_with(&mut self, ledger: &Ledger, lost: u64) {
-        self.delivered += ledger.delivered;
-        self.lost += lost;
-        self.repeated += ledger.repeated;
-        self.out_of_order += ledger.out_of_order;
-    }
 }

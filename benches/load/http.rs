@@ -1,7 +1,8 @@
 //! As little HTTP/1.1 as a bench needs: an answer's head and its body's length.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -10,6 +11,9 @@ use crate::Error;
 /// The largest answer that is read.
 const MOST: usize = 64 * 1024;
 const PIECE: usize = 4 * 1024;
+const LONGEST_PAGE: u64 = 16 << 20;
+/// A server that is as busy as can be answers late.
+const PAGE_WITHIN: Duration = Duration::from_secs(10);
 
 /// An answer.
 pub(crate) struct Answer {
@@ -70,6 +74,25 @@ pub(crate) fn exchange_blocking(
         let read = stream.read(&mut piece)?;
         buffer.extend_from_slice(&piece[..read]);
         more(read, buffer)?;
+    }
+}
+
+/// Gets a page of text, however long it is, over a connection of its own.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String, Error> {
+    let mut stream = TcpStream::connect_timeout(&address, PAGE_WITHIN)?;
+    stream.set_read_timeout(Some(PAGE_WITHIN))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut page = String::new();
+    stream.take(LONGEST_PAGE).read_to_string(&mut page)?;
+    match page.split_once("\r\n\r\n") {
+        Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
+        _ => {
+            let head = page.lines().next().unwrap_or_default();
+            Err(format!("http://{address}{path} is not to be had: {head:?}").into())
+        }
     }
 }
 

@@ -35,6 +35,13 @@ impl Ledger {
         }
     }
 
+    /// Enters a message of the history: it is not counted as delivered, but what follows must follow on it.
+    pub(crate) fn enter_history(&mut self, slot: usize, number: u32) {
+        let before = self.delivered;
+        self.enter(slot, number);
+        self.delivered = before;
+    }
+
     /// Enters a message of the room's publisher `slot`.
     pub(crate) fn enter(&mut self, slot: usize, number: u32) {
         let next = &mut self.next[slot];

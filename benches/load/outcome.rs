@@ -8,14 +8,17 @@ use hdrhistogram::Histogram;
 use crate::Error;
 use crate::args::Args;
 use crate::choices::Kind;
-use crate::crowd::{Counts, Desk, Left};
+use crate::crowd::Counts;
+use crate::desk::{Desk, Left};
 use crate::publisher::Published;
+use crate::record::Life;
 use crate::rooms::Rooms;
 use crate::samples::Sample;
 use crate::server::Server;
+use crate::stalled::Stalled;
 use crate::timeline::{Timeline, histogram};
 use crate::usage::{self, Process};
-use crate::viewer::Life;
+use crate::viewer::is_among;
 
 /// How many troubles are named; more are alike.
 const NAMED: usize = 5;
@@ -25,6 +28,8 @@ pub(crate) struct Phase {
     pub(crate) published: Published,
     /// From when to when newcomers came.
     pub(crate) newcomers: Option<(Duration, Duration)>,
+    /// How the server fared with those who never read, and the kernel's memory at most, in bytes.
+    pub(crate) stalled: Option<(Stalled, Option<u64>)>,
     /// When the first message was due.
     pub(crate) start: Duration,
     pub(crate) publishing: Duration,
@@ -86,6 +91,9 @@ pub(crate) struct Outcome {
     /// Bytes for a viewer: the server's own, the kernel's.
     pub(crate) user_per_viewer: Option<f64>,
     pub(crate) kernel_per_viewer: Option<f64>,
+    pub(crate) stalled: Option<Stalled>,
+    /// Bytes that the kernel holds for each viewer who never reads.
+    pub(crate) kernel_per_stalled: Option<f64>,
     pub(crate) frames_per_read: f64,
     pub(crate) bytes: u64,
     /// Microseconds from due to read.
@@ -95,7 +103,10 @@ pub(crate) struct Outcome {
     pub(crate) newcomers: Option<Newcomers>,
     pub(crate) timeline: Timeline,
     pub(crate) samples: Vec<Sample>,
-    pub(crate) troubles: Vec<String>,
+    /// What should not have come.
+    nonsense: Vec<String>,
+    /// Why viewers could not stay, and why publishers gave up.
+    departures: Vec<String>,
 }
 
 impl Memory {
@@ -136,6 +147,8 @@ impl Outcome {
             resident: phase.samples.last().and_then(|sample| sample.resident),
             user_per_viewer: None,
             kernel_per_viewer: None,
+            stalled: phase.stalled.map(|(stalled, _)| stalled),
+            kernel_per_stalled: None,
             frames_per_read: 0.0,
             bytes: 0,
             latency: histogram()?,
@@ -143,18 +156,23 @@ impl Outcome {
             newcomers: None,
             timeline: Timeline::new(args.slot()),
             samples: phase.samples.clone(),
-            troubles: published.troubles.clone(),
+            nonsense: Vec::new(),
+            departures: published.troubles.clone(),
         })
     }
 
-    /// Takes the memory before anybody joined and with all viewers idle.
-    pub(crate) fn set_memory(&mut self, memory: Option<(Memory, Memory)>) {
+    /// Takes the memory before anybody joined, with all viewers idle, and what the kernel came to while they were sent something.
+    pub(crate) fn set_memory(&mut self, memory: Option<(Memory, Memory)>, most: Option<u64>) {
         let Some((before, idle)) = memory else { return };
         let viewers = self.args.viewers as u64;
         self.user_per_viewer = Some(ratio(idle.user.saturating_sub(before.user), viewers));
         // Both ends of each connection are on this machine.
         let kernel = idle.kernel.saturating_sub(before.kernel);
         self.kernel_per_viewer = Some(ratio(kernel, 2 * viewers));
+        let (share, rooms) = (self.args.stalled, self.args.rooms);
+        let stalled = (0..self.args.viewers).filter(|&number| is_among(share, number, rooms));
+        let (stalled, held) = (stalled.count() as u64, most);
+        self.kernel_per_stalled = held.map(|held| ratio(held.saturating_sub(idle.kernel), stalled));
     }
 
     /// Takes what viewers saw.
@@ -187,7 +205,8 @@ impl Outcome {
             self.bytes += desk.bytes;
             packed += desk.inflated.0;
             unpacked += desk.inflated.1;
-            self.troubles.extend(desk.troubles);
+            self.nonsense.extend(desk.nonsense);
+            self.departures.extend(desk.departures);
             let coming = desk
                 .records
                 .iter()
@@ -225,25 +244,54 @@ impl Outcome {
 
     /// Why the run is a failure, if it is one.
     pub(crate) fn wrong(&self) -> Option<String> {
+        let wrong: Vec<_> = [self.damage(), self.overload()]
+            .into_iter()
+            .flatten()
+            .collect();
+        (!wrong.is_empty()).then(|| wrong.join("; "))
+    }
+
+    /// What must not be at any rate.
+    pub(crate) fn damage(&self) -> Option<String> {
         let short = self
             .newcomers
             .as_ref()
             .is_some_and(|newcomers| newcomers.least_history < self.args.history as u64);
+        // Whoever was disconnected misses the rest, which says no more than that.
+        let lost = if self.gone == 0 { self.lost } else { 0 };
+        let none_behind = self
+            .stalled
+            .is_some_and(|stalled| stalled == Stalled::default());
         let counts = [
-            (self.lost, "lost"),
+            (lost, "lost"),
             (self.repeated, "repeated"),
             (self.out_of_order, "out of order"),
-            (self.gone, "viewers disconnected"),
             (u64::from(short), "newcomers' history is short"),
+        ];
+        let mut damage = named(&counts);
+        damage.extend(none_behind.then(|| {
+            "none of the stalled viewers fell behind, for the kernel had room for all they were sent: \
+             more has to be said to them (--text 2000, --rate, --seconds)"
+                .to_owned()
+        }));
+        damage.extend(self.nonsense.iter().take(NAMED).cloned());
+        (!damage.is_empty()).then(|| damage.join("; "))
+    }
+
+    /// What comes of a rate beyond what the server takes.
+    pub(crate) fn overload(&self) -> Option<String> {
+        let counts = [
+            (self.gone, "viewers disconnected"),
             (u64::from(self.accepted == 0), "nothing was accepted"),
         ];
-        let mut wrong: Vec<_> = counts
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
-        wrong.extend(self.troubles.iter().take(NAMED).cloned());
-        (!wrong.is_empty()).then(|| wrong.join("; "))
+        let mut overload = named(&counts);
+        overload.extend(self.departures.iter().take(NAMED).cloned());
+        (!overload.is_empty()).then(|| overload.join("; "))
+    }
+
+    /// Whether everything that was due was accepted and delivered to those who read.
+    pub(crate) fn kept_up(&self) -> bool {
+        self.accepted == self.offered && self.overload().is_none()
     }
 
     pub(crate) fn deliveries_per_second(&self) -> f64 {
@@ -286,6 +334,14 @@ impl Outcome {
     fn per_delivery(&self, cpu: Option<Duration>) -> Option<f64> {
         (self.delivered > 0).then_some(cpu?.as_secs_f64() * 1e9 / ratio(self.delivered, 1))
     }
+}
+
+/// The counts that are not zero, with their names.
+fn named(counts: &[(u64, &str)]) -> Vec<String> {
+    let wrong = counts.iter().filter(|(count, _)| *count > 0);
+    wrong
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]

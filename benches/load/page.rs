@@ -116,7 +116,11 @@ pub(crate) fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find(|line| line.starts_with("model name"));
     let model = model.and_then(|line| Some(line.split_once(':')?.1.trim()));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // All of the machine's: this thread may be kept to some of them.
+    let cores = cpus
+        .lines()
+        .filter(|line| line.starts_with("processor\t"))
+        .count();
     let system = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let now = std::time::SystemTime::now();
     let seconds = now

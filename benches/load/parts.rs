@@ -19,6 +19,7 @@ mod median;
 mod ramp;
 mod rooms;
 mod scanner;
+mod stalled;
 mod stamp;
 mod tests;
 mod timeline;

@@ -198,6 +198,12 @@ fn due(plan: &Plan, publisher: usize, index: u32) -> Instant {
     }
 }
 
+fn is_timeout(error: &Error) -> bool {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| matches!(error.kind(), TimedOut | WouldBlock))
+}
+
 impl Connection {
     fn new(plan: &Plan) -> Self {
         Self {
@@ -238,7 +244,7 @@ impl Connection {
                     }
                     answer.retry_after().map(Duration::from_secs)
                 }
-                Err(_) if was_idle => continue,
+                Err(error) if was_idle && !is_timeout(&error) => continue,
                 Err(error) => {
                     last = error.to_string();
                     None

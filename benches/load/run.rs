@@ -9,14 +9,17 @@ use tokio::sync::watch;
 use crate::Error;
 use crate::args::Args;
 use crate::bar::bar;
-use crate::crowd::{self, Counts, Crowd, Desk};
+use crate::choices::Kind;
+use crate::crowd::{self, Counts, Crowd};
+use crate::desk::Desk;
 use crate::outcome::{Memory, Outcome, Phase};
 use crate::publisher::{self, Published, Publishers};
+use crate::record::Life;
 use crate::rooms::Rooms;
-use crate::samples::{Sample, Sampler};
+use crate::samples::{LagWatch, Sample, Sampler};
 use crate::server::Server;
 use crate::target::Target;
-use crate::viewer::{Life, is_among};
+use crate::viewer::is_among;
 
 const LOOK: Duration = Duration::from_millis(25);
 const JOINED_WITHIN: Duration = Duration::from_mins(3);
@@ -79,7 +82,7 @@ impl Run<'_> {
         let (joined, phase) = published.map_err(|error| with_troubles(&error, &seen))?;
         let mut outcome = Outcome::new(self.args, self.server, &phase)?;
         outcome.joined = joined;
-        outcome.set_memory(before.zip(idle));
+        outcome.set_memory(before.zip(idle), phase.stalled.and_then(|(_, most)| most));
         outcome.set_seen(seen, &self.rooms, &self.counts, &phase)?;
         Ok(outcome)
     }
@@ -209,6 +212,8 @@ impl Run<'_> {
             interval: self.args.slot(),
             samples: Vec::new(),
         };
+        let watched = self.args.stalled > 0.0 && self.server.kind == Kind::Ours;
+        let watch = watched.then(|| LagWatch::start(self.server.address));
         let before = sampler.look();
         let publishers = Publishers::start(&plan, &accepted)?;
         let newcomers = self.attend(&mut sampler)?;
@@ -219,6 +224,7 @@ impl Run<'_> {
         Ok(Phase {
             published,
             newcomers,
+            stalled: watch.map(LagWatch::stop).transpose()?,
             start: start.duration_since(self.epoch),
             publishing,
             together,
@@ -320,7 +326,7 @@ fn used(
 fn with_troubles(error: &Error, seen: &[Desk]) -> Error {
     let troubles: Vec<_> = seen
         .iter()
-        .flat_map(|seen| &seen.troubles)
+        .flat_map(|seen| seen.departures.iter().chain(&seen.nonsense))
         .take(5)
         .map(String::as_str)
         .collect();

@@ -1,10 +1,19 @@
 //! What server and tool use while a run lasts, at set intervals.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::Error;
 use crate::crowd::Counts;
-use crate::usage::Process;
+use crate::http;
+use crate::stalled::Stalled;
+use crate::usage::{self, Process};
+
+/// How often a server is asked who is behind: seldom enough not to matter.
+const ASK: Duration = Duration::from_millis(500);
 
 /// One look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,5 +60,39 @@ impl Sampler<'_> {
         };
         self.samples.push(sample);
         sample
+    }
+}
+
+/// Asks a server of ours who is behind, at intervals, in a thread of its own.
+pub(crate) struct LagWatch {
+    end: mpsc::Sender<()>,
+    thread: JoinHandle<Result<(Stalled, Option<u64>), Error>>,
+}
+
+impl LagWatch {
+    pub(crate) fn start(address: SocketAddr) -> Self {
+        let (end, ended) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let ask = || Ok::<_, Error>(Stalled::read(&http::get(address, "/metrics")?));
+            let before = ask()?;
+            let (mut stalled, mut kernel) = (Stalled::default(), None);
+            loop {
+                // Each look follows a pause, the last one too: it is at the end of the time that is watched.
+                let over = ended.recv_timeout(ASK) != Err(mpsc::RecvTimeoutError::Timeout);
+                stalled.look_again(ask()?, before);
+                kernel = kernel.max(usage::kernel());
+                if over {
+                    return Ok((stalled, kernel));
+                }
+            }
+        });
+        Self { end, thread }
+    }
+
+    /// What it has seen, and the kernel's memory at most, in bytes.
+    pub(crate) fn stop(self) -> Result<(Stalled, Option<u64>), Error> {
+        let _ = self.end.send(());
+        let seen = self.thread.join();
+        seen.map_err(|_| "who asks for /metrics panicked")?
     }
 }

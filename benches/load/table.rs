@@ -51,6 +51,10 @@ impl Outcome {
         row("offered", self.offered.to_string());
         row("accepted", self.accepted.to_string());
         row("accepted/s", format!("{:.0}", self.accepted_per_second()));
+        if !self.kept_up() {
+            let missing = self.offered.saturating_sub(self.accepted);
+            row("NOT KEPT UP, not accepted", missing.to_string());
+        }
         row("sent again", self.retried.to_string());
         row("delivered", self.delivered.to_string());
         row("lost", self.lost.to_string());
@@ -88,6 +92,12 @@ impl Outcome {
             "kernel memory per viewer",
             known(self.kernel_per_viewer, 0, "B"),
         );
+        if let Some(stalled) = self.stalled {
+            row("stalled, behind at a time", stalled.lagging.to_string());
+            row("stalled, sent away", stalled.sent_away.to_string());
+            let kib = self.kernel_per_stalled.map(|bytes| bytes / 1024.0);
+            row("kernel memory for each", known(kib, 0, "KiB"));
+        }
         row("frames per read", format!("{:.1}", self.frames_per_read));
         if self.args.compression {
             row("viewers with compression", self.compressed.to_string());
@@ -145,6 +155,13 @@ impl Outcome {
                 "latency_of_others_us": percentiles(&newcomers.meanwhile),
             })
         });
+        let stalled = self.stalled.map(|stalled| {
+            json!({
+                "lagging": stalled.lagging,
+                "sent_away": stalled.sent_away,
+                "kernel_bytes": self.kernel_per_stalled,
+            })
+        });
         json!({
             "server": self.kind.name(),
             "viewers": args.viewers,
@@ -158,6 +175,8 @@ impl Outcome {
             "compressed_viewers": self.compressed,
             "compression_ratio": self.ratio,
             "stalled": args.stalled,
+            "stalled_viewers": stalled,
+            "kept_up": self.kept_up(),
             "ready_ms": self.ready.map(|ready| ready.as_secs_f64() * 1e3),
             "offered": self.offered,
             "accepted": self.accepted,

@@ -6,6 +6,9 @@ use hdrhistogram::Histogram;
 
 use crate::Error;
 
+/// Stretches at most: none of a run is beyond, what is garbled is.
+const MOST: usize = 10_000;
+
 /// A histogram for each stretch of time.
 pub(crate) struct Timeline {
     /// Microseconds.
@@ -34,6 +37,9 @@ impl Timeline {
     /// Records that a message due at `due` came `late`, both in microseconds.
     pub(crate) fn record(&mut self, due: u64, late: u64) -> Result<(), Error> {
         let index = usize::try_from(due / self.slot)?;
+        if index > MOST {
+            return Err(format!("a message that was due after {due} µs, which cannot be").into());
+        }
         if index >= self.slots.len() {
             self.slots.resize_with(index + 1, || None);
         }

@@ -3,7 +3,8 @@
 use std::fs::{read_dir, read_to_string};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_getcpuclockid};
+use nix::unistd::Pid;
 
 /// A process whose use is asked for: a server, or `None` for the tool itself.
 #[derive(Clone, Copy, Debug)]
@@ -19,18 +20,13 @@ impl Process {
         }
     }
 
-    /// The CPU time of all its threads so far: of the tool itself also those that have ended, as publishers do.
+    /// The CPU time of all its threads so far, also of those that have ended, in user and kernel mode.
     pub(crate) fn cpu(self) -> Option<Duration> {
-        if self.0.is_none() {
-            return Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok();
-        }
-        let threads = read_dir(self.file("task")).ok()?;
-        let nanoseconds = threads.filter_map(|thread| {
-            // "time on the CPU in ns, time waiting in ns, timeslices": proc(5), schedstat.
-            let text = read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<u64>().ok()
-        });
-        Some(Duration::from_nanos(nanoseconds.sum()))
+        let clock = match self.0 {
+            None => ClockId::CLOCK_PROCESS_CPUTIME_ID,
+            Some(pid) => clock_getcpuclockid(Pid::from_raw(pid.try_into().ok()?)).ok()?,
+        };
+        Some(clock.now().ok()?.into())
     }
 
     /// The memory it has in RAM, in bytes.

@@ -14,11 +14,11 @@ use tokio::sync::Semaphore;
 
 use crate::Error;
 use crate::choices::Kind;
-use crate::crowd::{Desk, Plan};
+use crate::crowd::Plan;
+use crate::desk::Desk;
 use crate::http;
-use crate::ledger::Ledger;
-use crate::scanner::{Event, Scanner};
-use crate::stamp::{Stamp, WARM_UP};
+use crate::record::Life;
+use crate::scanner::Scanner;
 use crate::timeline::micros;
 
 const JOINED_WITHIN: Duration = Duration::from_secs(30);
@@ -27,36 +27,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long one who comes and goes stays, and stays away, in milliseconds.
 const VISIT: std::ops::Range<u64> = 500..10_000;
 const AWAY: std::ops::Range<u64> = 10..1_000;
+/// Bytes that the kernel keeps for one who never reads, as little as it allows: the rest stays with the server.
+const LITTLE_ROOM: u32 = 4 * 1024;
 /// A close frame of a client, masked, with code 1001.
 const GOODBYE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
-
-/// What a viewer does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// It is there from the first message to the last.
-    Stays,
-    /// It joins and never reads.
-    Stalls,
-    /// It joins amid the messages, reads its history, and stays.
-    Comes,
-    /// It comes and goes all the time.
-    Roams,
-}
-
-/// What a viewer has come to.
-pub(crate) struct Record {
-    pub(crate) life: Life,
-    pub(crate) room: usize,
-    pub(crate) ledger: Ledger,
-    /// Messages of its history.
-    pub(crate) history: u64,
-    /// Whether it saw any message.
-    warm: bool,
-    /// When it asked to join, in microseconds.
-    asked: u64,
-    /// When the first bytes came behind the handshake. All of the history was due before that.
-    joined: u64,
-}
 
 /// A viewer's way through a run.
 pub(crate) struct Viewer {
@@ -69,24 +43,6 @@ pub(crate) struct Viewer {
     /// Among those of its thread.
     pub(crate) index: usize,
     pub(crate) life: Life,
-}
-
-impl Record {
-    pub(crate) fn new(life: Life, room: usize, publishers: usize) -> Self {
-        let ledger = match life {
-            Life::Stays | Life::Stalls => Ledger::from_the_start(publishers),
-            Life::Comes | Life::Roams => Ledger::from_now_on(publishers),
-        };
-        Self {
-            life,
-            room,
-            ledger,
-            history: 0,
-            warm: false,
-            asked: 0,
-            joined: 0,
-        }
-    }
 }
 
 impl Viewer {
@@ -135,7 +91,7 @@ impl Viewer {
         let (mut stream, leftover) = self.insist().await?;
         drop(permit);
         if let Some(record) = self.desk.borrow_mut().records.get_mut(self.index) {
-            record.asked = asked;
+            record.ask(asked);
         }
         let mut scanner = Scanner::new(self.plan.target.encoding);
         self.desk
@@ -165,9 +121,13 @@ impl Viewer {
         let plan = &self.plan;
         let socket = TcpSocket::new_v4()?;
         if let Some(source) = source(self.number, plan.sources) {
-            socket.bind(source)?;
+            socket.bind(source).map_err(no_port)?;
         }
-        let mut stream = socket.connect(plan.target.address).await?;
+        if self.life == Life::Stalls {
+            socket.set_recv_buffer_size(LITTLE_ROOM)?;
+        }
+        let connecting = socket.connect(plan.target.address).await;
+        let mut stream = connecting.map_err(no_port)?;
         stream.set_nodelay(true)?;
         let history = match self.life {
             Life::Comes => plan.history,
@@ -249,135 +209,22 @@ impl Viewer {
     }
 }
 
+/// What to do where the ports of a source address have run out, which the system says in words that are of no help.
+fn no_port(error: std::io::Error) -> Error {
+    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable};
+    match error.kind() {
+        AddrInUse | AddrNotAvailable => format!(
+            "no port is left at its source address ({error}): give more of them with --sources"
+        )
+        .into(),
+        _ => error.into(),
+    }
+}
+
 /// The address that a connection comes from, if not the system's own choice.
 fn source(number: usize, sources: usize) -> Option<SocketAddr> {
     let block = u8::try_from(number.checked_rem(sources)?).ok()?;
     Some((Ipv4Addr::new(127, 0, 0, 1 + block), 0).into())
-}
-
-/// Digests bytes of a viewer as they come.
-impl Desk {
-    pub(crate) fn digest(
-        &mut self,
-        bytes: &[u8],
-        index: usize,
-        scanner: &mut Scanner,
-        plan: &Plan,
-        stream: &mut TcpStream,
-    ) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.bytes += bytes.len() as u64;
-        let now = micros(plan.epoch.elapsed());
-        let Self {
-            records,
-            inflater,
-            timeline,
-            joining,
-            troubles,
-            inflated,
-            ..
-        } = self;
-        let record = &mut records[index];
-        if record.joined == 0 {
-            record.joined = now;
-        }
-        let before = record.ledger.delivered;
-        let frames = scanner.frames;
-        let mut enter = |stamp: Stamp, troubles: &mut Vec<String>| match record.see(stamp, plan) {
-            Seen::Live => {
-                if let Err(error) = timeline.record(stamp.due, now.saturating_sub(stamp.due)) {
-                    troubles.push(error.to_string());
-                }
-            }
-            Seen::LastOfHistory => joining.saturating_record(now.saturating_sub(record.asked)),
-            Seen::Other => {}
-            Seen::Nobodys => troubles.push(format!("a message of nobody: {stamp:?}")),
-        };
-        scanner.feed(bytes, |event| match event {
-            Event::Message(stamp) => enter(stamp, troubles),
-            Event::Deflated(payload) => match inflater.inflated(payload) {
-                Some(frame) => {
-                    inflated.0 += payload.len() as u64;
-                    inflated.1 += frame.length as u64;
-                    for &stamp in &frame.stamps {
-                        enter(stamp, troubles);
-                    }
-                }
-                None => troubles.push(format!("viewer {index} got what cannot be inflated")),
-            },
-            Event::Ping(payload) => pong(stream, payload),
-            Event::Close(code) => troubles.push(format!("viewer {index} was closed with {code:?}")),
-            Event::Nonsense => {
-                troubles.push(format!("viewer {index} got what is no frame of this bench"));
-            }
-        });
-        self.frames += scanner.frames - frames;
-        let delivered = record.ledger.delivered - before;
-        let counter = match record.life {
-            Life::Stays | Life::Stalls => &plan.counts.delivered,
-            Life::Comes | Life::Roams => &plan.counts.delivered_to_others,
-        };
-        counter.fetch_add(delivered, Ordering::Relaxed);
-    }
-
-    /// Keeps what a visit that is over has come to.
-    fn settle(&mut self, index: usize) {
-        let Some(record) = self.records.get_mut(index) else {
-            return;
-        };
-        let fresh = Record::new(record.life, record.room, record.ledger.publishers());
-        let old = std::mem::replace(record, fresh);
-        self.left.add(&old.ledger);
-    }
-}
-
-/// What a message is to a viewer.
-enum Seen {
-    /// One of the run's, as it happens.
-    Live,
-    /// The history is there.
-    LastOfHistory,
-    Other,
-    Nobodys,
-}
-
-impl Record {
-    fn see(&mut self, stamp: Stamp, plan: &Plan) -> Seen {
-        if !std::mem::replace(&mut self.warm, true) && self.life == Life::Stays {
-            plan.counts.warm.fetch_add(1, Ordering::Relaxed);
-        }
-        if self.life == Life::Comes && stamp.due < self.joined {
-            self.history += 1;
-            let whole = self.history == plan.history as u64;
-            plan.counts
-                .histories
-                .fetch_add(u64::from(whole), Ordering::Relaxed);
-            return if whole {
-                Seen::LastOfHistory
-            } else {
-                Seen::Other
-            };
-        }
-        if stamp.publisher == WARM_UP {
-            return Seen::Other;
-        }
-        match plan.rooms.slot(self.room, stamp.publisher) {
-            Some(slot) => {
-                self.ledger.enter(slot, stamp.number);
-                Seen::Live
-            }
-            None => Seen::Nobodys,
-        }
-    }
-}
-
-fn pong(stream: &TcpStream, payload: &[u8]) {
-    let length = u8::try_from(payload.len()).unwrap_or(0);
-    let mut pong = vec![0x8a, 0x80 | length, 0, 0, 0, 0];
-    pong.extend_from_slice(payload);
-    let _ = stream.try_write(&pong);
 }
 
 /// Whether a viewer is one of a share of its room's, evenly spread.

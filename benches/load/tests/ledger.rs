@@ -57,3 +57,18 @@ fn publishers_are_told_apart() {
     assert_eq!(ledger.lost(&[2, 3]), 2);
     assert_eq!(ledger.lost_between(), 1);
 }
+
+#[test]
+fn what_is_live_follows_on_the_history() {
+    for (live, outcome) in [
+        (&[3, 4][..], (2, 0, 0, 0)),
+        (&[4], (1, 1, 0, 0)),
+        (&[2, 3, 4], (2, 0, 1, 0)),
+        (&[], (0, 2, 0, 0)),
+    ] {
+        let mut ledger = Ledger::from_now_on(1);
+        ledger.enter_history(0, 1);
+        ledger.enter_history(0, 2);
+        assert_eq!(entered(ledger, live), outcome, "{live:?}");
+    }
+}

@@ -10,5 +10,6 @@ mod median;
 mod ramp;
 mod rooms;
 mod scanner;
+mod stalled;
 mod stamp;
 mod timeline;

@@ -19,3 +19,10 @@ fn latencies_are_kept_by_when_they_were_due() {
     assert_eq!(middle.expect("a histogram").len(), 2);
     assert_eq!(timeline.whole().expect("a histogram").max(), 90);
 }
+
+#[test]
+fn a_time_that_cannot_be_is_refused() {
+    let mut timeline = Timeline::new(Duration::from_millis(250));
+    assert!(timeline.record(1_000 * SECOND, 10).is_ok());
+    assert!(timeline.record(u64::MAX, 10).is_err());
+}
