@@ -8,12 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::Error;
 
-/// The largest answer that is read.
-const MOST: usize = 64 * 1024;
+/// The largest answer that is read: a page of metrics is some 100 KiB.
+const MOST: usize = 4 << 20;
 const PIECE: usize = 4 * 1024;
-const LONGEST_PAGE: u64 = 16 << 20;
-/// A server that is as busy as can be answers late.
-const PAGE_WITHIN: Duration = Duration::from_secs(10);
 
 /// An answer.
 pub(crate) struct Answer {
@@ -36,10 +33,14 @@ impl Answer {
         self.header("retry-after")?.parse().ok()
     }
 
+    /// Its body.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     /// The answer as an error, where another one was wanted.
     pub(crate) fn error(&self, asked: &str) -> Error {
-        let body = String::from_utf8_lossy(&self.body);
-        format!("{} for {asked}: {body}", self.status).into()
+        format!("{} for {asked}: {}", self.status, self.text()).into()
     }
 }
 
@@ -77,23 +78,13 @@ pub(crate) fn exchange_blocking(
     }
 }
 
-/// Gets a page of text, however long it is, over a connection of its own.
-pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String, Error> {
-    let mut stream = TcpStream::connect_timeout(&address, PAGE_WITHIN)?;
-    stream.set_read_timeout(Some(PAGE_WITHIN))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut page = String::new();
-    stream.take(LONGEST_PAGE).read_to_string(&mut page)?;
-    match page.split_once("\r\n\r\n") {
-        Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
-        _ => {
-            let head = page.lines().next().unwrap_or_default();
-            Err(format!("http://{address}{path} is not to be had: {head:?}").into())
-        }
-    }
+/// Gets a page over a connection of its own; no wait is longer than `patience`.
+pub(crate) fn get(address: SocketAddr, path: &str, patience: Duration) -> Result<Answer, Error> {
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    exchange_blocking(&mut stream, &mut Vec::new(), request.as_bytes())
 }
 
 /// A whole answer, if it is there.

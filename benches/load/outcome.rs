@@ -73,6 +73,8 @@ pub(crate) struct Outcome {
     /// To all viewers who read, history not counted.
     pub(crate) delivered: u64,
     pub(crate) lost: u64,
+    /// Of them, those that came when the viewer's connection had ended.
+    lost_when_gone: u64,
     pub(crate) repeated: u64,
     pub(crate) out_of_order: u64,
     pub(crate) gone: u64,
@@ -92,7 +94,7 @@ pub(crate) struct Outcome {
     pub(crate) user_per_viewer: Option<f64>,
     pub(crate) kernel_per_viewer: Option<f64>,
     pub(crate) stalled: Option<Stalled>,
-    /// Bytes that the kernel holds for each viewer who never reads.
+    /// Bytes that the kernel holds for each viewer who never reads, if what it holds for the others is little beside it.
     pub(crate) kernel_per_stalled: Option<f64>,
     pub(crate) frames_per_read: f64,
     pub(crate) bytes: u64,
@@ -132,6 +134,7 @@ impl Outcome {
             retried: published.retried,
             delivered: 0,
             lost: 0,
+            lost_when_gone: 0,
             repeated: 0,
             out_of_order: 0,
             gone: 0,
@@ -195,7 +198,11 @@ impl Outcome {
                     Life::Stalls => {}
                     Life::Roams => left.add(&record.ledger),
                     Life::Stays | Life::Comes => {
-                        left.add_to_the_end(&record.ledger, &accepted[record.room]);
+                        let (ledger, accepted) = (&record.ledger, &accepted[record.room]);
+                        left.add_to_the_end(ledger, accepted);
+                        if record.gone {
+                            self.lost_when_gone += ledger.lost(accepted) - ledger.lost_between();
+                        }
                     }
                 }
             }
@@ -257,13 +264,11 @@ impl Outcome {
             .newcomers
             .as_ref()
             .is_some_and(|newcomers| newcomers.least_history < self.args.history as u64);
-        // Whoever was disconnected misses the rest, which says no more than that.
-        let lost = if self.gone == 0 { self.lost } else { 0 };
         let none_behind = self
             .stalled
             .is_some_and(|stalled| stalled == Stalled::default());
         let counts = [
-            (lost, "lost"),
+            (self.lost - self.lost_when_gone, "lost"),
             (self.repeated, "repeated"),
             (self.out_of_order, "out of order"),
             (u64::from(short), "newcomers' history is short"),

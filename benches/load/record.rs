@@ -26,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) ledger: Ledger,
     /// Messages of its history.
     pub(crate) history: u64,
+    /// Its connection ended before it wanted that: what came later it cannot have seen.
+    pub(crate) gone: bool,
     /// Whether it saw any message.
     warm: bool,
     /// When it asked to join, in microseconds.
@@ -55,6 +57,7 @@ impl Record {
             room,
             ledger,
             history: 0,
+            gone: false,
             warm: false,
             asked: 0,
             joined: None,

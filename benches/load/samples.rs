@@ -14,6 +14,8 @@ use crate::usage::{self, Process};
 
 /// How often a server is asked who is behind: seldom enough not to matter.
 const ASK: Duration = Duration::from_millis(500);
+/// One that is as busy as can be answers late.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// One look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,11 +75,15 @@ impl LagWatch {
     pub(crate) fn start(address: SocketAddr) -> Self {
         let (end, ended) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let ask = || Ok::<_, Error>(Stalled::read(&http::get(address, "/metrics")?));
+            let ask = || {
+                Ok::<_, Error>(Stalled::read(
+                    &http::get(address, "/metrics", ANSWERED_WITHIN)?.text(),
+                ))
+            };
             let before = ask()?;
             let (mut stalled, mut kernel) = (Stalled::default(), None);
             loop {
-                // Each look follows a pause, the last one too: it is at the end of the time that is watched.
+                // The last look is at the end of what is watched, also where that has failed and the sender is gone.
                 let over = ended.recv_timeout(ASK) != Err(mpsc::RecvTimeoutError::Timeout);
                 stalled.look_again(ask()?, before);
                 kernel = kernel.max(usage::kernel());

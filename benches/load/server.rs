@@ -1,7 +1,7 @@
 //! The server's process: its start, its cores, its end.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -13,10 +13,12 @@ use tempfile::TempDir;
 use crate::Error;
 use crate::args::Args;
 use crate::choices::Kind;
+use crate::http;
 use crate::launch;
 use crate::usage::Process;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 const STOPPED_WITHIN: Duration = Duration::from_secs(15);
 
 /// A server of our own, or one that runs already.
@@ -154,30 +156,17 @@ fn listening(
 fn wait_until_ready(kind: Kind, address: SocketAddr) -> Result<(), Error> {
     let start = Instant::now();
     loop {
-        let said = ready(address);
-        match said {
+        match http::get(address, "/readyz", ANSWERED_WITHIN) {
             // Others have no such thing: it is enough that they answer.
-            Ok(line) if line.contains(" 200 ") || kind != Kind::Ours => return Ok(()),
+            Ok(answer) if answer.status == 200 || kind != Kind::Ours => return Ok(()),
             said if start.elapsed() > READY_WITHIN => {
+                let said = said.map_or_else(|error| error, |answer| answer.error("/readyz"));
                 return Err(format!(
-                    "http://{address}/readyz is not 200 within {READY_WITHIN:?}: {said:?}"
+                    "http://{address} is not ready within {READY_WITHIN:?}: {said}"
                 )
                 .into());
             }
             _ => std::thread::sleep(Duration::from_millis(2)),
         }
     }
-}
-
-/// The status line of `/readyz`.
-fn ready(address: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    write!(
-        stream,
-        "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut head = [0; 64];
-    let length = stream.read(&mut head)?;
-    Ok(String::from_utf8_lossy(&head[..length]).into_owned())
 }

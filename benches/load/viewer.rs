@@ -71,17 +71,20 @@ impl Viewer {
             };
             match visit {
                 Ok(()) if self.life == Life::Roams => self.leave().await,
-                Ok(()) => {
-                    counts.gone.fetch_add(1, Ordering::Relaxed);
-                    break "the server closed".to_owned();
-                }
-                Err(error) => {
-                    counts.gone.fetch_add(1, Ordering::Relaxed);
-                    break error.to_string();
-                }
+                Ok(()) => break self.lose("the server closed"),
+                Err(error) => break self.lose(&error.to_string()),
             }
         };
         self.desk.borrow_mut().note(self.number, &trouble);
+    }
+
+    /// Its connection has ended before it wanted that; gives why.
+    fn lose(&self, why: &str) -> String {
+        self.plan.counts.gone.fetch_add(1, Ordering::Relaxed);
+        if let Some(record) = self.desk.borrow_mut().records.get_mut(self.index) {
+            record.gone = true;
+        }
+        why.to_owned()
     }
 
     /// Joins; what came with the answer is digested already.

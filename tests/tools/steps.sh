@@ -187,7 +187,7 @@ long() {
     load 'viewers' --rate 5 --vary viewers=1000,2000,5000,10000,18000
     load 'rooms' --viewers 10000 --rate 2 --vary rooms=1,10,100,1000
     load 'sweeps' --rate 500 --vary sweep=0,5,20,50
-    load 'ramp' --viewers 1000 --rate 400 --ramp 50ms
+    load 'ramp' --viewers 1000 --rate 100 --ramp 25ms
     seconds=${SECONDS_OF_SOAK:-600} load 'soak' --viewers 2000 --rate 50 --soak
     step 'static binary' 45m bash -e -c run_shipped
 }
